@@ -63,6 +63,7 @@ const (
 	NoMemory          Code = "E_NO_MEMORY"
 	NoCPU             Code = "E_NO_CPU"
 	NoStorage         Code = "E_NO_STORAGE"
+	NoAddress         Code = "E_NO_ADDRESS"
 	DiskFull          Code = "E_DISK_FULL"
 	SubnetTaken       Code = "E_SUBNET_TAKEN"
 	PortTaken         Code = "E_PORT_TAKEN"
@@ -120,6 +121,7 @@ var codeDocs = []CodeDoc{
 	{NoMemory, KindCapacity, "No machine has this much memory free for reservation.", "Ask for less with --memory, or delete something."},
 	{NoCPU, KindCapacity, "No machine has this many CPUs.", "Ask for less with --cpu."},
 	{NoStorage, KindCapacity, "No machine has this much disk space free.", "Ask for less with --storage, or free disk space."},
+	{NoAddress, KindCapacity, "The network range of the machine has no free address for another instance.", "Delete something, or choose a larger --network."},
 	{DiskFull, KindCapacity, "The disk is full.", "Free disk space; nothing acknowledged was lost, and work goes on by itself."},
 	{SubnetTaken, KindConflict, "The network range asked for overlaps a route of this machine.", "Choose another --network inside 100.64.0.0/10, or leave it out."},
 	{PortTaken, KindConflict, "Another program listens on this address.", "Choose another port, or leave the flag out."},
