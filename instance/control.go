@@ -39,14 +39,16 @@ func (s *Service) Wishes(ctx context.Context, machine string) (wishes []Wish, er
 		}
 		for row, err := range tx.Query(`SELECT id, spec FROM instance_specs WHERE machine = $1`, machine) {
 			var id volvox.ID
-			var spec Spec
+			var text string
 			if err == nil {
-				err = row.Scan(&id, &spec)
+				err = row.Scan(&id, &text)
+			}
+			if n, ok := at[id]; ok && err == nil {
+				err = json.Unmarshal([]byte(text), &wishes[n].Spec)
 			}
 			if err != nil {
 				return fmt.Errorf("read the specs: %w", err)
 			}
-			wishes[at[id]].Spec = spec
 		}
 		actions, err := store.All[Action](tx, `SELECT `+actionColumns+` FROM actions
 			WHERE machine = $1 AND status = $2 ORDER BY created_at, id`, machine, Waiting)

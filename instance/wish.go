@@ -203,7 +203,12 @@ func Get(tx *store.Tx, project, name string) (Instance, error) {
 
 // SpecOf returns what an instance is made of.
 func SpecOf(tx *store.Tx, project, name string) (Spec, error) {
-	return store.One[Spec](tx, `SELECT spec FROM instance_specs WHERE project = $1 AND name = $2`, project, name)
+	var spec Spec
+	text, err := store.One[string](tx, `SELECT spec FROM instance_specs WHERE project = $1 AND name = $2`, project, name)
+	if err != nil {
+		return spec, err
+	}
+	return spec, json.Unmarshal([]byte(text), &spec)
 }
 
 // Filter chooses instances; an empty field chooses all.
