@@ -1,0 +1,34 @@
+package volvox
+
+import "testing"
+
+func TestClosest(t *testing.T) {
+	known := []string{"apple", "banana", "grape", "max_connections", "max_worker_processes"}
+	for word, want := range map[string]string{
+		"aple":            "apple",
+		"appel":           "apple",
+		"APPLE":           "apple",
+		"ban":             "banana",
+		"grapes":          "grape",
+		"max_conections":  "max_connections",
+		"max-connections": "max_connections",
+		"x":               "",
+		"":                "",
+		"cherry":          "",
+	} {
+		if got := Closest(word, known); got != want {
+			t.Errorf("Closest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, tc := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"kitten", "sitting", 3}, {"äb", "ab", 1}} {
+		if got := distance(tc.a, tc.b); got != tc.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", tc.a, tc.b, got, tc.want)
+		}
+	}
+}
