@@ -1,25 +1,28 @@
 // Package addon reads, checks and renders addons: the descriptions, in YAML
 // and scripts, of how an engine becomes a database. It owns the tables
-// addons, addon_versions and addon_parameters, which list what was found.
+// addons, addon_versions, addon_topologies and addon_parameters, which list
+// what was found.
 //
 // No Go code outside of an addon's directory knows an engine by name.
+// docs/reference/addon.md describes the files and the contract of scripts.
 package addon
 
 import (
-	"io/fs"
-	"time"
+	"fmt"
+	"strings"
 
-	"github.com/volvox-os/volvox/instance"
+	"github.com/volvox-os/volvox"
 )
 
 // Addon is one engine.
 type Addon struct {
-	Name        string // "postgresql"
+	Name        string // what a person asks for with --engine
 	Title       string
 	Description string
 	Versions    []Version
 	Topologies  []Topology
 	Components  map[string]*Component
+	Conformance *Conformance // nil when the addon has none
 }
 
 // Version is a version of the engine that can be run.
@@ -44,128 +47,88 @@ type TopologyComponent struct {
 	MaxReplicas int
 }
 
-// Component is a kind of member.
-type Component struct {
-	Name      string
-	Image     string // a key of Version.Images
-	Command   []string
-	Ports     []instance.Port // the first is the one clients use
-	Volumes   []Volume
-	Roles     []Role
-	HA        string // "controller" or "none"
-	Stop      instance.Stop
-	Accounts  []Account
-	Configs   []Config
-	Actions   map[string]Action
-	Params    []Parameter // sorted by name
-	Defaults  Resources
-	URL       string   // template of a client's URL: {user} {password} {host} {port}
-	Client    []string // command of a client on the machine: {user} {host} {port}; the password is in ClientEnv
-	ClientEnv map[string]string
+// Conformance is a workload that the generic tests run against every engine.
+// Its commands run in the engine of a member; {key} in them stands for the
+// item. An exit of 0 acknowledges.
+type Conformance struct {
+	Component string
+	Prepare   []string // once, on the writable member, before all others
+	Write     []string // adds the item {key}, on the writable member; adding one twice is adding it once
+	Read      []string // prints all items, one a line, on any member
+	Count     []string // prints the number of items, on any member
 }
-
-// Volume is a directory that stays.
-type Volume struct {
-	Name string
-	Path string // in the container
-}
-
-// Role is what a member may say that it is.
-type Role struct {
-	Name     string
-	Writable bool // at most one member has such a role
-}
-
-// Account is made with a new password for each cluster.
-type Account struct {
-	Name  string // its secret is CLUSTER/NAME, its file in the container /secrets/NAME
-	User  string
-	Admin bool // the one `db connect` uses; exactly one
-}
-
-// Config is a configuration file made for each member.
-type Config struct {
-	Path     string // in the container, below /config
-	Template string // text/template over Values
-}
-
-// Resources are used when the person names none.
-type Resources struct {
-	CPUMillis    int64
-	MemoryBytes  int64
-	StorageBytes int64
-}
-
-// Action is a script of the addon, see the contract in docs/reference/addon.md.
-type Action struct {
-	Name    string
-	In      string // engine or job
-	Script  string // path in the container, /scripts/NAME
-	Timeout time.Duration
-}
-
-// The actions that the core knows. probe is mandatory and streams; init, seed,
-// setup and the others are capabilities: absent means that the engine cannot.
-const (
-	ActionInit  = "init"  // job: make the data of the first member
-	ActionSeed  = "seed"  // job: copy the data of the primary ($DB_PRIMARY_HOST) for a new member
-	ActionSetup = "setup" // engine, on the first member when it is ready: accounts, databases
-	ActionProbe = "probe" // engine: one JSON line per interval, see instance.Health
-	ActionJoin  = "join"  // engine, on the primary, before a member is seeded ($DB_MEMBER_NAME, $DB_MEMBER_HOST)
-	ActionLeave = "leave" // engine, on the primary, after a member is gone
-	ActionStop  = "stop"  // engine, before the program is asked to end
-)
-
-// Parameter is something a person may set.
-type Parameter struct {
-	Name    string
-	Type    string // string, integer, number, boolean
-	Doc     string
-	Default string // a CEL expression over cpu_millis, memory_bytes, storage_bytes, replicas
-	Apply   string // live, reload, restart or never
-	Schema  []byte // JSON Schema of the value
-}
-
-// Values are what templates and default expressions see.
-type Values struct {
-	Cluster      string
-	Project      string
-	Component    string
-	Member       string // shop-pg-0
-	Ordinal      int
-	Version      string
-	Replicas     int
-	CPUMillis    int64
-	MemoryBytes  int64
-	StorageBytes int64
-	Params       map[string]string // all of them, defaults computed
-}
-
-// Load reads the addon in the root of dir. Errors have code E_BAD_FILE and
-// name file, line and what is allowed there.
-func Load(dir fs.FS) (*Addon, error) { panic("not built") }
-
-// LoadAll reads every directory of root as an addon.
-func LoadAll(root fs.FS) ([]*Addon, error) { panic("not built") }
 
 // Version returns the named version, or the default one for an empty name;
 // E_UNKNOWN_VERSION lists those there are.
-func (a *Addon) Version(name string) (Version, error) { panic("not built") }
-
-// Topology returns the named topology, or for an empty name the first one
-// that allows so many members; E_UNKNOWN_TOPOLOGY says what is allowed.
-func (a *Addon) Topology(name string, replicas int) (Topology, error) { panic("not built") }
-
-// Parameters checks what a person set and returns every parameter with its
-// value: E_UNKNOWN_PARAMETER (did you mean …) or E_BAD_PARAMETER (says what
-// is allowed). v.Params is ignored.
-func (c *Component) Parameters(set map[string]string, v Values) (map[string]string, error) {
-	panic("not built")
+func (a *Addon) Version(name string) (Version, error) {
+	names := make([]string, len(a.Versions))
+	for i, v := range a.Versions {
+		if v.Name == name || (name == "" && v.Default) {
+			return v, nil
+		}
+		names[i] = v.Name
+	}
+	return Version{}, volvox.Errorf(volvox.UnknownVersion, "%s has no version %q%s", a.Name, name, nearest(name, names)).
+		Because("%s", thereAre(names)).
+		WithTry("leave --version out, or name one of these")
 }
 
-// Render returns the spec of one member: image, command, config files from
-// their templates, scripts, ports, volumes of StorageBytes, limits, probe.
-// v.Params are as Parameters returned them.
-func (c *Component) Render(a *Addon, version Version, v Values) (instance.Spec, error) {
-	panic("not built")
+// Topology returns the named topology, or for an empty name the first one
+// that allows so many members; E_UNKNOWN_TOPOLOGY says what is allowed. 0
+// replicas are as few as the topology allows.
+func (a *Addon) Topology(name string, replicas int) (Topology, error) {
+	var allowed, names []string
+	for _, t := range a.Topologies {
+		least, most := t.Replicas()
+		fits := replicas == 0 || (replicas >= least && replicas <= most)
+		if fits && (name == t.Name || name == "") {
+			return t, nil
+		}
+		names = append(names, t.Name)
+		allowed = append(allowed, t.Name+" has "+between(least, most)+" members")
+	}
+	e := volvox.Errorf(volvox.UnknownTopology, "%s cannot have %d members", a.Name, replicas)
+	for _, n := range names {
+		if n == name {
+			e = volvox.Errorf(volvox.UnknownTopology, "%s cannot have %d members in the topology %s", a.Name, replicas, name)
+			name = ""
+		}
+	}
+	if name != "" {
+		e = volvox.Errorf(volvox.UnknownTopology, "%s has no topology %q%s", a.Name, name, nearest(name, names))
+	}
+	return Topology{}, e.Because("%s", strings.Join(allowed, ", ")).
+		WithTry("leave --topology out: the number of replicas chooses one")
+}
+
+// Replicas returns the fewest and the most members that the topology can
+// have, all components together.
+func (t Topology) Replicas() (least, most int) {
+	for _, c := range t.Components {
+		least += c.MinReplicas
+		most += c.MaxReplicas
+	}
+	return least, most
+}
+
+func between(least, most int) string {
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
+}
+
+// thereAre lists what there is to choose from.
+func thereAre(names []string) string {
+	if len(names) == 0 {
+		return "there is none"
+	}
+	return "there " + isOrAre(names) + " " + strings.Join(names, ", ")
+}
+
+func isOrAre(names []string) string {
+	if len(names) == 1 {
+		return "is"
+	}
+	return "are"
 }
