@@ -1,0 +1,227 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/instance"
+	"github.com/volvox-os/volvox/scheduler"
+	"github.com/volvox-os/volvox/store"
+	"github.com/volvox-os/volvox/workflow"
+)
+
+// Target is the input of the workflows: one cluster, which a later one of the
+// same name is not.
+type Target struct {
+	Project string    `json:"project"`
+	Name    string    `json:"name"`
+	ID      volvox.ID `json:"id"`
+}
+
+type nothing = struct{}
+
+// maker is one run of the workflow database.create.
+type maker struct {
+	*Service
+	Target
+	// until bounds every wait. It is counted from when this process began to
+	// run the workflow, so that time in which nothing ran it does not count;
+	// it is looked at in bodies of steps only.
+	until time.Time
+}
+
+// runCreate makes a database, or removes all that it had made and returns why.
+func (s *Service) runCreate(ctx workflow.Context, t Target) (Cluster, error) {
+	m := maker{Service: s, Target: t, until: time.Now().Add(s.createLimit)}
+	c, err := m.make(ctx)
+	if err == nil {
+		return c, nil
+	}
+	if undo := s.takeAway(ctx.WithoutCancel(), t, err); undo != nil {
+		return c, errors.Join(err, undo)
+	}
+	return c, err
+}
+
+func (m maker) make(ctx workflow.Context) (Cluster, error) {
+	steps, err := workflow.Step(ctx, "read the wish", func(ctx context.Context) (steps []step, err error) {
+		err = m.db.View(ctx, func(tx *store.Tx) error {
+			_, b, err := m.wished(tx)
+			steps = program(b)
+			return err
+		})
+		return steps, err
+	})
+	if err != nil {
+		return Cluster{}, err
+	}
+	for _, st := range steps {
+		switch st.Do {
+		case doPlace:
+			err = workflow.Transaction(ctx, st.Name, m.placeAll)
+		case doPrepare:
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.prepare(ctx, st) })
+		case doAct:
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (outcome, error) { return m.act(ctx, st) })
+		case doStart:
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.start(ctx, st) })
+		case doOpen:
+			err = workflow.Transaction(ctx, st.Name, m.open)
+		}
+		if err != nil {
+			return Cluster{}, err
+		}
+	}
+	return workflow.Step(ctx, "read the result", func(ctx context.Context) (Cluster, error) { return m.Get(ctx, m.Project, m.Name) })
+}
+
+// wished returns the cluster and its blueprint. It is E_CANCELLED when the
+// cluster is gone or being deleted: whoever writes for the cluster looks here
+// first, in the same transaction.
+func (m maker) wished(tx *store.Tx) (Cluster, blueprint, error) {
+	c, there, err := findCluster(tx, m.Project, m.Name)
+	if err != nil {
+		return c, blueprint{}, err
+	}
+	if !there || c.ID != m.ID || c.Phase == volvox.Deleting {
+		return c, blueprint{}, m.deleted()
+	}
+	parts, err := components(tx, m.Project, m.Name)
+	if err != nil {
+		return c, blueprint{}, err
+	}
+	b, err := m.blueprintOf(c, parts)
+	return c, b, err
+}
+
+func (m maker) deleted() error {
+	return volvox.Errorf(volvox.Cancelled, "the creation of database %s was given up", m.Name).
+		Because("the database is being deleted").About(ref(m.Project, m.Name))
+}
+
+// placeAll chooses a machine for each member and wishes for it, stopped.
+func (m maker) placeAll(tx *store.Tx) error {
+	c, b, err := m.wished(tx)
+	if err != nil {
+		return err
+	}
+	var taken []scheduler.Placement
+	placed, machines, err := m.place(tx, b, &taken)
+	if err != nil {
+		return err
+	}
+	for n, p := range b.parts {
+		for i, d := range placed[n] {
+			spec, err := b.spec(p, i)
+			if err != nil {
+				return err
+			}
+			in := instance.Instance{Project: c.Project, Name: d.Member, Cluster: c.Name, Component: p.name, Ordinal: i, Desired: instance.Halt}
+			if _, err := instance.Create(tx, in, spec, instance.Placement{
+				Machine: d.Machine, Range: machines[d.Machine].Range, Reason: d.Reason}); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := tx.Exec(`UPDATE components SET phase = $1 WHERE project = $2 AND cluster = $3`, volvox.Creating, c.Project, c.Name); err != nil {
+		return fmt.Errorf("write the phase of the components: %w", err)
+	}
+	return setPhase(tx, c, volvox.Creating, "", "")
+}
+
+// prepare waits until a member is stopped with everything that it needs.
+func (m maker) prepare(ctx context.Context, st step) error {
+	return m.await(ctx, memberName(m.Name, st.Part, st.Ordinal), "prepared", func(i instance.Instance) bool {
+		return i.Phase == volvox.Stopped || i.Phase == volvox.Running
+	})
+}
+
+// start wishes that a member runs and waits until it is ready.
+func (m maker) start(ctx context.Context, st step) error {
+	name := memberName(m.Name, st.Part, st.Ordinal)
+	err := m.db.Update(ctx, func(tx *store.Tx) error {
+		if _, _, err := m.wished(tx); err != nil {
+			return err
+		}
+		return instance.SetDesired(tx, m.Project, name, instance.Run)
+	})
+	if err != nil {
+		return err
+	}
+	return m.await(ctx, name, "ready", func(i instance.Instance) bool { return i.Phase == volvox.Running && i.Ready })
+}
+
+// await waits until the facts of a member, as of its present wish, are what
+// done wants. A member that is Failed, or that goes away, ends the wait.
+func (m maker) await(ctx context.Context, name, what string, done func(instance.Instance) bool) error {
+	limited, cancel := context.WithDeadline(ctx, m.until)
+	defer cancel()
+	var last instance.Instance
+	_, err := m.instances.WaitInstances(limited, instance.Filter{Project: m.Project, Cluster: m.Name, Names: []string{name}},
+		func(found []instance.Instance) (bool, error) {
+			if len(found) == 0 || found[0].Desired == instance.Remove {
+				return false, m.deleted()
+			}
+			last = found[0]
+			if last.Observed < last.Generation {
+				return false, nil
+			}
+			if last.Phase == volvox.Failed {
+				return false, failure(last)
+			}
+			return done(last), nil
+		})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		late := volvox.Errorf(volvox.Timeout, "%s was not %s within %s", name, what, m.createLimit).About(ref(m.Project, m.Name)).
+			Because("it is %s", last.Phase)
+		if last.Message != "" {
+			late = late.Because("it is %s: %s", last.Phase, last.Message)
+		}
+		return late.WithTry("try again; volvox doctor checks the machine")
+	}
+	return err
+}
+
+// failure is why a member is Failed, as an error about its cluster.
+func failure(i instance.Instance) *volvox.Error {
+	code := i.Code
+	if code == "" {
+		code = volvox.Internal
+	}
+	err := volvox.Errorf(code, "%s failed", i.Name).About(ref(i.Project, i.Cluster)).Because("%s", i.Message)
+	if doc, ok := code.Explain(); ok {
+		err = err.WithTry("%s", doc.Try)
+	}
+	return err
+}
+
+// open says that the cluster does what was asked.
+func (m maker) open(tx *store.Tx) error {
+	c, _, err := m.wished(tx)
+	if err != nil {
+		return err
+	}
+	if err := setPhase(tx, c, volvox.Running, "", ""); err != nil {
+		return err
+	}
+	parts, err := components(tx, c.Project, c.Name)
+	if err != nil {
+		return err
+	}
+	c.Phase, c.Code, c.Message = volvox.Running, "", ""
+	if err := m.settle(tx, c, parts, false); err != nil {
+		return err
+	}
+	return record(tx, c, "info", "", "is Running after %s", time.Since(c.CreatedAt).Round(time.Millisecond))
+}
+
+func setPhase(tx *store.Tx, c Cluster, p volvox.Phase, code volvox.Code, message string) error {
+	if _, err := tx.Exec(`UPDATE clusters SET phase = $1, code = $2, message = $3 WHERE project = $4 AND name = $5 AND id = $6`,
+		p, code, message, c.Project, c.Name, c.ID); err != nil {
+		return fmt.Errorf("write the phase of %s: %w", c.Name, err)
+	}
+	return nil
+}
