@@ -3,11 +3,27 @@
 package telemetry
 
 import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/store"
 )
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Schema is the table events.
+func Schema() store.Schema {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return store.Schema{Owner: "telemetry", Migrations: dir}
+}
 
 // Event is one row of the append-only table events.
 type Event struct {
@@ -21,12 +37,43 @@ type Event struct {
 	Message   string      `json:"message"`
 }
 
-// Schema is the table events.
-func Schema() store.Schema { panic("not built") }
+// The levels.
+const (
+	Info    = "info"    // it is as it should be
+	Warning = "warning" // somebody may want to look
+	Problem = "error"   // something does not do what was asked
+)
 
-// Record writes an event as part of tx; ID and At are filled in.
-func Record(tx *store.Tx, e Event) error { panic("not built") }
+// Record writes an event as part of tx: it is there if what it tells of is.
+// ID and CreatedAt are filled in; an empty project is the default one, an
+// empty level is info.
+func Record(tx *store.Tx, e Event) error {
+	if e.Project == "" {
+		e.Project = volvox.DefaultProject
+	}
+	if e.Level == "" {
+		e.Level = Info
+	}
+	_, err := tx.Exec(`INSERT INTO events (id, created_at, project, kind, name, level, code, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		volvox.NewID(), time.Now(), e.Project, e.Kind, e.Name, e.Level, e.Code, e.Message)
+	if err != nil {
+		return fmt.Errorf("record an event of %s %s: %w", e.Kind, e.Name, err)
+	}
+	return nil
+}
 
-// List returns the events of a thing (kind and name may be empty: any),
-// oldest first, at most limit of the newest.
-func List(tx *store.Tx, project, kind, name string, limit int) ([]Event, error) { panic("not built") }
+// List returns the events of a thing (project, kind and name may be empty:
+// any), oldest first, at most limit of the newest; limit 0 is 1,000.
+func List(tx *store.Tx, project, kind, name string, limit int) ([]Event, error) {
+	if limit <= 0 {
+		limit = 1000
+	}
+	events, err := store.All[Event](tx, `SELECT id, created_at, project, kind, name, level, code, message FROM events
+		WHERE ($1 = '' OR project = $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR name = $3)
+		ORDER BY created_at DESC, id DESC LIMIT $4`, project, kind, name, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	slices.Reverse(events)
+	return events, nil
+}
