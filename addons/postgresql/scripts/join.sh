@@ -1,0 +1,12 @@
+#!/bin/sh
+# join (engine, on the primary): makes the replication slot of a new member, so
+# that the log it will need is kept from now on.
+set -eu
+PATH=/usr/lib/postgresql/$DB_VERSION/bin:$PATH
+slot=$(printf %s "$DB_MEMBER_NAME" | tr - _)
+
+psql -X -q -h /run -p "$DB_PORT" -U postgres -d postgres -v ON_ERROR_STOP=1 -v slot="$slot" <<'SQL' || exit 20
+SELECT pg_create_physical_replication_slot(:'slot', true)
+WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = :'slot' AND wal_status IS DISTINCT FROM 'lost');
+SQL
+echo "the slot $slot is there"
