@@ -93,7 +93,7 @@ func (m maker) action(tx *store.Tx, st step) (instance.Action, error) {
 		return instance.Action{}, fmt.Errorf("write the context of an action: %w", err)
 	}
 	return instance.Action{Project: m.Project, Instance: env["DB_MEMBER"], Name: st.Action, Place: does.In,
-		Command: []string{does.Script}, Env: env, Context: told, TimeoutMS: does.Timeout.Milliseconds()}, nil
+		Command: does.Command(), Env: env, Context: told, TimeoutMS: does.Timeout.Milliseconds()}, nil
 }
 
 func (b blueprint) part(name string) (part, bool) {

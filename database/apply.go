@@ -1,10 +1,12 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/scheduler"
@@ -105,22 +107,23 @@ func (s *Service) plan(tx *store.Tx, w Wish, taken *[]scheduler.Placement) (Plan
 		plan.Error = e
 		return plan, nil
 	}
-	b, err := s.resolve(w)
-	if err != nil {
-		return refuse(err)
-	}
-	c, there, err := findCluster(tx, b.wish.Project, b.wish.Name)
+	project, name := projectOf(w)
+	c, there, err := findCluster(tx, project, name)
 	switch {
 	case err != nil:
 		return plan, err
 	case there && c.Phase == volvox.Deleting:
 		return refuse(deleting(c))
 	case there:
-		if err := sameAs(c, w); err != nil {
+		if err := s.unchanged(tx, c, w); err != nil {
 			return refuse(err)
 		}
 		plan.Action = ActionNone
 		return plan, nil
+	}
+	b, err := s.resolve(w)
+	if err != nil {
+		return refuse(err)
 	}
 	if err := s.vacant(tx, b); err != nil {
 		return refuse(err)
@@ -144,59 +147,57 @@ func (s *Service) plan(tx *store.Tx, w Wish, taken *[]scheduler.Placement) (Plan
 	return plan, nil
 }
 
-// sameAs is nil when a cluster is as a wish wants it; what the wish leaves
-// open is as it may be. Every difference is one that cannot be made today.
-func sameAs(c Cluster, w Wish) error {
-	differ := func(field, is, wished string) error {
-		if wished == is {
-			return nil
-		}
-		return volvox.Errorf(volvox.Unsupported, "%s of database %s cannot be changed from %s to %s", field, c.Name, is, wished).
-			About(c.Ref()).
-			Because("this version of Volvox makes and deletes databases; it does not change them yet").
-			WithTry("leave %s as it is, or make another database", field)
+// unchanged is nil when a cluster is as a wish wants it; what the wish leaves
+// open is as it is. Every difference is one that cannot be made today, and is
+// E_UNSUPPORTED with the field.
+func (s *Service) unchanged(tx *store.Tx, c Cluster, w Wish) error {
+	if w.Engine != c.Engine {
+		return cannotChange(c, "engine", c.Engine, w.Engine)
 	}
-	type field struct{ name, is, wished string }
-	fields := []field{{"engine", c.Engine, w.Engine}}
-	if w.Version != "" {
-		fields = append(fields, field{"version", c.Version, w.Version})
+	parts, err := components(tx, c.Project, c.Name)
+	if err != nil {
+		return err
 	}
-	if w.Topology != "" {
-		fields = append(fields, field{"topology", c.Topology, w.Topology})
+	is, err := s.blueprintOf(c, parts)
+	if err != nil {
+		return err
 	}
-	if w.Replicas != 0 {
-		fields = append(fields, field{"replicas", fmt.Sprint(c.Replicas), fmt.Sprint(w.Replicas)})
+	if w.Params == nil {
+		w.Params = c.Params
 	}
-	if w.CPUMillis != 0 {
-		fields = append(fields, field{"cpu", volvox.FormatCPU(c.CPUMillis), volvox.FormatCPU(w.CPUMillis)})
+	wished, err := s.resolve(Wish{Project: c.Project, Name: c.Name, Engine: c.Engine,
+		Version: cmp.Or(w.Version, c.Version), Topology: cmp.Or(w.Topology, c.Topology), Replicas: cmp.Or(w.Replicas, c.Replicas),
+		CPUMillis: cmp.Or(w.CPUMillis, c.CPUMillis), MemoryBytes: cmp.Or(w.MemoryBytes, c.MemoryBytes),
+		StorageBytes: cmp.Or(w.StorageBytes, c.StorageBytes), Params: w.Params})
+	if err != nil {
+		return err
 	}
-	if w.MemoryBytes != 0 {
-		fields = append(fields, field{"memory", volvox.FormatBytes(c.MemoryBytes), volvox.FormatBytes(w.MemoryBytes)})
-	}
-	if w.StorageBytes != 0 {
-		fields = append(fields, field{"storage", volvox.FormatBytes(c.StorageBytes), volvox.FormatBytes(w.StorageBytes)})
-	}
-	if w.Params != nil {
-		all := maps.Clone(c.Params)
-		if all == nil {
-			all = map[string]string{}
-		}
-		maps.Copy(all, w.Params)
-		for _, name := range slices.Sorted(maps.Keys(all)) {
-			fields = append(fields, field{"params." + name, shown(c.Params, name), shown(w.Params, name)})
+	x, y := is.wish, wished.wish
+	for _, f := range []struct{ name, is, wished string }{
+		{"version", x.Version, y.Version},
+		{"topology", x.Topology, y.Topology},
+		{"replicas", strconv.Itoa(x.Replicas), strconv.Itoa(y.Replicas)},
+		{"cpu", volvox.FormatCPU(c.CPUMillis), volvox.FormatCPU(y.CPUMillis)},
+		{"memory", volvox.FormatBytes(c.MemoryBytes), volvox.FormatBytes(y.MemoryBytes)},
+		{"storage", volvox.FormatBytes(c.StorageBytes), volvox.FormatBytes(y.StorageBytes)},
+	} {
+		if f.is != f.wished {
+			return cannotChange(c, f.name, f.is, f.wished)
 		}
 	}
-	for _, f := range fields {
-		if err := differ(f.name, f.is, f.wished); err != nil {
-			return err
+	for i, p := range is.parts {
+		for _, name := range slices.Sorted(maps.Keys(p.params)) {
+			if a, b := p.params[name], wished.parts[i].params[name]; a != b {
+				return cannotChange(c, "params."+name, strconv.Quote(a), strconv.Quote(b))
+			}
 		}
 	}
 	return nil
 }
 
-func shown(params map[string]string, name string) string {
-	if v, set := params[name]; set {
-		return fmt.Sprintf("%q", v)
-	}
-	return "its default"
+func cannotChange(c Cluster, field, is, wished string) error {
+	return volvox.Errorf(volvox.Unsupported, "%s of database %s cannot be changed from %s to %s", field, c.Name, is, wished).
+		About(c.Ref()).
+		Because("this version of Volvox makes and deletes databases; it does not change them yet").
+		WithTry("leave %s as it is, or make another database", field)
 }

@@ -43,7 +43,6 @@ type part struct {
 func (s *Service) resolve(w Wish) (blueprint, error) {
 	b := blueprint{wish: w}
 	b.wish.Project = cmp.Or(w.Project, volvox.DefaultProject)
-	b.wish.Replicas = cmp.Or(w.Replicas, 1)
 	if err := checkWish(b.wish); err != nil {
 		return b, err
 	}
@@ -54,7 +53,7 @@ func (s *Service) resolve(w Wish) (blueprint, error) {
 	if b.version, err = b.addon.Version(w.Version); err != nil {
 		return b, err
 	}
-	topology, err := b.addon.Topology(w.Topology, b.wish.Replicas)
+	topology, err := b.topology()
 	if err != nil {
 		return b, err
 	}
@@ -75,7 +74,7 @@ func checkWish(w Wish) error {
 	if err := volvox.CheckName("project", w.Project); err != nil {
 		return err
 	}
-	if w.Replicas < 1 || w.Replicas > mostReplicas {
+	if w.Replicas < 0 || w.Replicas > mostReplicas {
 		return volvox.Errorf(volvox.BadInput, "%d is not a number of replicas", w.Replicas).
 			Because("replicas counts all members, from 1 to %d", mostReplicas).WithTry("--replicas 1")
 	}
@@ -113,6 +112,18 @@ func (s *Service) findAddon(engine string) (*addon.Addon, error) {
 		return nil, what.Because("the engines are: %s", strings.Join(names, ", ")).WithTry("did you mean --engine %s?", near)
 	}
 	return nil, what.Because("the engines are: %s", strings.Join(names, ", ")).WithTry(`volvox sql "SELECT name FROM addons"`)
+}
+
+// topology chooses the topology and, when the wish leaves it open, the number
+// of members: one, or as few as the topology can have.
+func (b *blueprint) topology() (addon.Topology, error) {
+	t, err := b.addon.Topology(b.wish.Topology, cmp.Or(b.wish.Replicas, 1))
+	if err != nil && b.wish.Replicas == 0 {
+		t, err = b.addon.Topology(b.wish.Topology, 0)
+	}
+	least, _ := t.Replicas()
+	b.wish.Replicas = cmp.Or(b.wish.Replicas, least)
+	return t, err
 }
 
 // addParts spreads the replicas over the topology's components: each gets its

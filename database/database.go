@@ -23,7 +23,7 @@ type Wish struct {
 	Engine       string            `json:"engine"`
 	Version      string            `json:"version,omitempty"`
 	Topology     string            `json:"topology,omitempty"`
-	Replicas     int               `json:"replicas,omitempty"`      // all members; 0 is 1
+	Replicas     int               `json:"replicas,omitempty"`      // all members; 0 is as few as the topology can have
 	CPUMillis    int64             `json:"cpu_millis,omitempty"`    // for each member; 0 is what the addon says
 	MemoryBytes  int64             `json:"memory_bytes,omitempty"`  // for each member; 0 is what the addon says
 	StorageBytes int64             `json:"storage_bytes,omitempty"` // for each volume of each member; 0 is what the addon says

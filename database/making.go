@@ -54,7 +54,7 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 			return err
 		})
 		return steps, err
-	})
+	}, again())
 	if err != nil {
 		return Cluster{}, err
 	}
@@ -63,11 +63,11 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 		case doPlace:
 			err = workflow.Transaction(ctx, st.Name, m.placeAll)
 		case doPrepare:
-			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.prepare(ctx, st) })
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.prepare(ctx, st) }, again())
 		case doAct:
-			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (outcome, error) { return m.act(ctx, st) })
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (outcome, error) { return m.act(ctx, st) }, again())
 		case doStart:
-			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.start(ctx, st) })
+			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.start(ctx, st) }, again())
 		case doOpen:
 			err = workflow.Transaction(ctx, st.Name, m.open)
 		}
@@ -75,7 +75,20 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 			return Cluster{}, err
 		}
 	}
-	return workflow.Step(ctx, "read the result", func(ctx context.Context) (Cluster, error) { return m.Get(ctx, m.Project, m.Name) })
+	return workflow.Step(ctx, "read the result", func(ctx context.Context) (Cluster, error) { return m.Get(ctx, m.Project, m.Name) }, again())
+}
+
+// again repeats a step that failed because the kernel was slow or did not
+// answer; what an agent reports is final.
+func again() workflow.StepOption {
+	return workflow.Retry(5, 100*time.Millisecond, func(err error) bool {
+		switch volvox.CodeOf(err) {
+		case volvox.Unavailable, volvox.SlowView, volvox.SlowClosure:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // wished returns the cluster and its blueprint. It is E_CANCELLED when the
@@ -119,9 +132,16 @@ func (m maker) placeAll(tx *store.Tx) error {
 			if err != nil {
 				return err
 			}
-			in := instance.Instance{Project: c.Project, Name: d.Member, Cluster: c.Name, Component: p.name, Ordinal: i, Desired: instance.Halt}
-			if _, err := instance.Create(tx, in, spec, instance.Placement{
-				Machine: d.Machine, Range: machines[d.Machine].Range, Reason: d.Reason}); err != nil {
+			in, err := instance.Create(tx, instance.Instance{Project: c.Project, Name: d.Member, Cluster: c.Name, Component: p.name, Ordinal: i, Desired: instance.Halt},
+				spec, instance.Placement{Machine: d.Machine, Range: machines[d.Machine].Range, Reason: d.Reason})
+			if err != nil {
+				return err
+			}
+			if spec.Env == nil {
+				spec.Env = map[string]string{}
+			}
+			spec.Env["DB_HOST"] = in.Address // only now it has one
+			if err := instance.SetSpec(tx, c.Project, in.Name, spec); err != nil {
 				return err
 			}
 		}

@@ -52,7 +52,7 @@ func (s *Service) runDelete(ctx workflow.Context, t Target) (Target, error) {
 			err = nil // it has ended
 		}
 		return nothing{}, err
-	})
+	}, again())
 	if err != nil {
 		return t, err
 	}
@@ -67,7 +67,7 @@ func (s *Service) takeAway(ctx workflow.Context, t Target, reason error) error {
 	if err != nil {
 		return err
 	}
-	_, err = workflow.Step(ctx, "wait until they are gone", func(ctx context.Context) (nothing, error) { return nothing{}, s.awaitGone(ctx, t) })
+	_, err = workflow.Step(ctx, "wait until they are gone", func(ctx context.Context) (nothing, error) { return nothing{}, s.awaitGone(ctx, t) }, again())
 	if err != nil {
 		return err
 	}
