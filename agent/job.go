@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/volvox-os/volvox/instance"
+)
+
+// maxJobLog is how much of a job's output goes into the instance's log.
+const maxJobLog = 1 << 20
+
+func (k *keeper) jobLog() *logFile {
+	return newLogFile(filepath.Join(k.a.dir.logs(), string(k.id)+jobSuffix+".log"))
+}
+
+// runJob runs an action in a container of its own. left is such a container
+// that an earlier agent began, running or ended; it is gone on with.
+func (k *keeper) runJob(ctx context.Context, w instance.Wish, a instance.Action, left *Status) (end, error) {
+	ends, failed := time.Now().Add(time.Duration(a.TimeoutMS)*time.Millisecond), 0
+	if left != nil {
+		if t, ok := fromMicros(left.Labels[labelEnds]); ok {
+			ends = t
+		}
+		failed, _ = strconv.Atoi(left.Labels[labelTries])
+	}
+	if left != nil && left.State == Broken {
+		left = nil
+	}
+	limit, cancel := context.WithDeadline(ctx, ends)
+	defer cancel()
+	tail := &tail{}
+	for {
+		if left == nil {
+			if err := k.createJob(limit, w, a, ends, failed); err != nil {
+				if limit.Err() != nil && ctx.Err() == nil {
+					tail.add("volvox: the job could not be started: %v", err)
+					return k.timedOut(a, tail), nil
+				}
+				return end{}, err
+			}
+		}
+		left = nil
+		s, err := k.waitJob(limit)
+		if ctx.Err() != nil {
+			return end{}, ctx.Err()
+		}
+		if err != nil && limit.Err() == nil {
+			return end{}, err
+		}
+		if err != nil {
+			if err := k.a.o.Runtime.Remove(ctx, string(k.id)+jobSuffix); err != nil {
+				return end{}, runtimeError("end a job", err)
+			}
+			return k.timedOut(a, k.takeLog()), errors.Join(ctx.Err())
+		}
+		tail = k.takeLog()
+		switch {
+		case s.OOMKilled && s.ExitCode > 128:
+			tail.add("volvox: the action was ended because its memory limit was reached")
+			return k.collect(a, s.ExitCode, tail), nil
+		case s.ExitCode == instance.ExitInProgress:
+		case (s.ExitCode == instance.ExitTransient || s.ExitCode > 128) && failed+1 < tries:
+			failed++
+		default:
+			return k.collect(a, s.ExitCode, tail), nil
+		}
+		if !sleep(limit, again) {
+			return k.timedOut(a, tail), ctx.Err()
+		}
+	}
+}
+
+func (k *keeper) createJob(ctx context.Context, w instance.Wish, a instance.Action, ends time.Time, failed int) error {
+	if err := k.freshen(); err != nil {
+		return err
+	}
+	if err := k.makeActionDir(a); err != nil {
+		return err
+	}
+	if err := k.jobLog().remove(); err != nil {
+		return err
+	}
+	spec := w
+	spec.Spec.Env = maps.Clone(w.Spec.Env)
+	if spec.Spec.Env == nil {
+		spec.Spec.Env = map[string]string{}
+	}
+	maps.Copy(spec.Spec.Env, actionEnv(a))
+	c := k.container(spec, string(k.id)+jobSuffix, a.Command)
+	c.LogPath = k.jobLog().path
+	c.Labels[labelAction] = a.ID
+	c.Labels[labelEnds] = micros(ends)
+	c.Labels[labelTries] = strconv.Itoa(failed)
+	if err := k.a.o.Runtime.Create(ctx, c); err != nil {
+		return runtimeError("start a job", err)
+	}
+	return nil
+}
+
+// waitJob waits until the job has ended.
+func (k *keeper) waitJob(ctx context.Context) (Status, error) {
+	wait := backoff{first: 200 * time.Millisecond, most: 10 * time.Second}
+	for {
+		pause := resync
+		found, err := k.a.looking.look(ctx)
+		if err != nil {
+			pause = wait.next()
+		} else if s := status(found, string(k.id)+jobSuffix); s == nil || s.State == Broken {
+			return Status{}, fmt.Errorf("the job %s%s went away", k.id, jobSuffix)
+		} else if s.State == Ended {
+			return *s, nil
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-k.jobWake:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if ctx.Err() != nil {
+			return Status{}, ctx.Err()
+		}
+	}
+}
+
+// takeLog moves what a job printed into the instance's log and returns the
+// end of it.
+func (k *keeper) takeLog() *tail {
+	t := &tail{also: k.log}
+	l := k.jobLog()
+	f, err := os.Open(l.path)
+	if err != nil {
+		return t
+	}
+	defer f.Close()
+	if s, err := f.Stat(); err == nil && s.Size() > maxJobLog {
+		f.Seek(-maxJobLog, 2)
+	}
+	if _, err := f.WriteTo(t); err != nil {
+		k.a.o.Log.Warn("cannot read what a job printed", "log", l.path, "error", err)
+	}
+	if err := l.remove(); err != nil {
+		k.a.o.Log.Warn("cannot remove what a job printed", "log", l.path, "error", err)
+	}
+	return t
+}
