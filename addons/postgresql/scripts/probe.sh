@@ -34,9 +34,8 @@ ask() { psql -X -A -t -q -h /run -p "$DB_PORT" -U postgres -d postgres -v ON_ERR
 pause=0.2 tries=0
 while :; do
 	line=$(ask -c "$query")
-	echo "${line:-{\"ready\":false,\"role\":\"\",\"message\":\"does not answer\"\}}"
-	case $line in
-	*'"ready":true'* | *'"ready" : true'*)
+	echo "${line:-{\"ready\":false,\"role\":\"\",\"message\":\"does not answer\"\}}" || exit 0
+	case $line in *'"ready":true'*)
 		printf '%s \\watch 1\n' "$query" | ask
 		pause=0.2 tries=0
 		;;

@@ -8,7 +8,7 @@ write)
 	if busybox grep -Fxq "$2" /data/www/items; then exit 0; fi
 	[ "$(count)" -lt "$max_items" ] || exit 1
 	printf '%s\n' "$2" >> /data/www/items
-	busybox fsync /data/www/items
+	busybox sync /data/www/items
 	;;
 read) busybox cat /data/www/items ;;
 count) count ;;

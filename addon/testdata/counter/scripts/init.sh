@@ -10,6 +10,6 @@ fi
 busybox mkdir -p /data/www
 : > /data/www/items
 busybox cat /proc/sys/kernel/random/uuid > /data/www/history.new
-busybox fsync /data/www/items /data/www/history.new
+busybox sync /data/www/items /data/www/history.new
 busybox mv /data/www/history.new /data/www/history
-busybox sync
+busybox sync /data /data/www

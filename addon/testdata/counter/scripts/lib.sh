@@ -23,7 +23,7 @@ fetch() { # host name target
 	read -r line < /tmp/reply || return 1
 	case $line in 'HTTP/1.'[01]' 200'*) ;; *) return 1 ;; esac
 	busybox sed '1,/^\r$/d' /tmp/reply > "$3.new" || return 1
-	busybox fsync "$3.new" && busybox mv "$3.new" "$3"
+	busybox sync "$3.new" && busybox mv "$3.new" "$3"
 }
 
 # count prints how many items there are.

@@ -9,7 +9,7 @@ umask 077
 printf '/:admin:%s\n' "$(busybox cat "$DB_SECRETS/admin")" > /run/httpd.conf
 busybox httpd -f -p "$DB_HOST:$DB_PORT" -h /data/www -c /run/httpd.conf &
 server=$!
-trap 'kill $server; exit 0' TERM INT
+trap 'busybox rm -f /run/serving; kill $server; exit 0' TERM INT
 echo "serving on $DB_HOST:$DB_PORT"
 : > /run/serving
 
