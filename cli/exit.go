@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/volvox-os/volvox"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitDenied      = 4
+	exitConflict    = 5
+	exitCapacity    = 6
+	exitRunning     = 7
+	exitInterrupted = 130
+)
+
+// ExitCode is the exit code of a kind of error: the only place that maps the
+// one to the other.
+func ExitCode(k volvox.Kind) int {
+	switch k {
+	case "":
+		return exitOK
+	case volvox.KindInvalid:
+		return exitUsage
+	case volvox.KindNotFound:
+		return exitNotFound
+	case volvox.KindDenied:
+		return exitDenied
+	case volvox.KindConflict:
+		return exitConflict
+	case volvox.KindCapacity:
+		return exitCapacity
+	case volvox.KindTimeout:
+		return exitRunning
+	case volvox.KindCancelled:
+		return exitInterrupted
+	default:
+		return exitFailed
+	}
+}
+
+// exit is an exit code about which everything has been said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// end prints an error and returns the exit code.
+func (a *app) end(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var code exit
+	if errors.As(err, &code) {
+		return int(code)
+	}
+	e := volvox.AsError(err)
+	if a.output == "json" || a.output == "jsonl" {
+		b, _ := json.Marshal(e)
+		fmt.Fprintf(a.Err, "%s\n", b)
+	} else {
+		a.printError(e)
+	}
+	return ExitCode(e.Kind())
+}
+
+// printError prints what, cause and what to try.
+func (a *app) printError(e *volvox.Error) {
+	paint := a.painter(a.ErrTTY)
+	line := func(label, text string) {
+		if text != "" {
+			fmt.Fprintf(a.Err, "%s %s\n", paint(dim, label), strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  "))
+		}
+	}
+	fmt.Fprintf(a.Err, "%s %s\n", paint(red, "error:"), e.What)
+	line("cause:", e.Cause())
+	for _, try := range e.Try {
+		line("try:", a.exact(try))
+	}
+	if e.Code != volvox.Cancelled {
+		line("code:", fmt.Sprintf("%s (volvox explain %s)", e.Code, e.Code))
+	}
+}
+
+// exact makes a command that can be copied of a hint: it names the data
+// directory if that is not the default one.
+func (a *app) exact(hint string) string {
+	rest, ok := strings.CutPrefix(hint, "volvox ")
+	if !ok || a.data == "" || a.data == volvox.DefaultData || strings.Contains(hint, "--data") || strings.HasPrefix(rest, "explain") {
+		return hint
+	}
+	return "volvox --data " + a.data + " " + rest
+}
