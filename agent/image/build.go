@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +62,11 @@ func stale(c *catalog, err error) error {
 }
 
 func (s *Store) buildPackages(ctx context.Context, r reference, f freshness, say func(string)) (record, error) {
-	say("resolving " + names(r.requests))
+	if f == newest {
+		say("asking all mirrors again")
+	} else {
+		say("resolving " + names(r.requests))
+	}
 	c, err := s.lists.load(ctx, f)
 	if err != nil {
 		return record{}, err
@@ -76,8 +81,8 @@ func (s *Store) buildPackages(ctx context.Context, r reference, f freshness, say
 		rec.Packages = append(rec.Packages, machine.Package{Name: it.name, Version: it.version, SHA256: it.promise.sha256})
 	}
 	rec.Digest = digestPackages(rec.Packages)
-	if have, err := readRecord(s.imageDir(rec.Digest)); err == nil {
-		return have, s.remember(refRecord{Ref: r.text, Digest: rec.Digest})
+	if have, ok, err := s.adopt(refRecord{Ref: r.text, Digest: rec.Digest}); ok {
+		return have, err
 	}
 	if err := s.checkSpace(items); err != nil {
 		return record{}, err
@@ -117,11 +122,34 @@ func (s *Store) complete(st *staging, t *tree, rec record, rr refRecord, package
 		return record{}, err
 	}
 	rec.Bytes, rec.Files = t.bytes.Load(), t.files.Load()
+	rr.Digest = rec.Digest
+	b, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return record{}, err
+	}
+	if err := os.WriteFile(filepath.Join(st.dir, "image.json"), append(b, '\n'), 0o644); err != nil {
+		return record{}, err
+	}
+	if err := syncFileSystem(st.dir); err != nil {
+		return record{}, fmt.Errorf("sync: %w", err)
+	}
+	s.shelf.RLock()
+	defer s.shelf.RUnlock()
 	if err := s.finish(st, rec); err != nil {
 		return record{}, err
 	}
-	rr.Digest = rec.Digest
 	return rec, s.remember(rr)
+}
+
+// adopt makes a reference lead to an image that is there already; ok is false
+// when it is not.
+func (s *Store) adopt(rr refRecord) (rec record, ok bool, err error) {
+	s.shelf.RLock()
+	defer s.shelf.RUnlock()
+	if rec, err = readRecord(s.imageDir(rr.Digest)); err != nil {
+		return record{}, false, nil
+	}
+	return rec, true, s.remember(rr)
 }
 
 // checkSpace refuses early what cannot fit. Installed sizes are what
@@ -200,8 +228,8 @@ func (s *Store) buildArchive(ctx context.Context, r reference, say func(string))
 	state := stateOf(info)
 	rec := record{Digest: digestArchive(sum), Rules: rulesVersion, Archive: sum, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
 	rr := refRecord{Ref: r.text, Digest: rec.Digest, Archive: &state}
-	if have, err := readRecord(s.imageDir(rec.Digest)); err == nil {
-		return have, s.remember(rr)
+	if have, ok, err := s.adopt(rr); ok {
+		return have, err
 	}
 	return s.complete(st, t, rec, rr, false)
 }

@@ -13,11 +13,14 @@ import (
 )
 
 // Collect removes the images that are none of those in use, which are given
-// as references or digests. What is being made is left alone. It also removes
+// as references or digests. What is being made is left alone; what Ensure has
+// returned is not, so inUse must name it as soon as Ensure was called. It also removes
 // packages and indexes that were not used for a while, and what killed
 // processes left. It returns one Image for each reference removed.
 func (s *Store) Collect(ctx context.Context, inUse []string) ([]agent.Image, error) {
 	s.sweep()
+	s.shelf.Lock()
+	defer s.shelf.Unlock()
 	keep := map[string]bool{}
 	for _, u := range inUse {
 		keep[u] = true

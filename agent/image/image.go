@@ -66,6 +66,10 @@ type Store struct {
 	lists      *lists
 	unpackers  chan struct{} // bounds unpacking over all builds
 
+	// shelf is held for writing while images are taken away, for reading
+	// while one is made to be there for a reference.
+	shelf sync.RWMutex
+
 	ctx     context.Context // ends at Close
 	stop    context.CancelFunc
 	builds  sync.WaitGroup

@@ -58,7 +58,7 @@ var standardLinks = []struct{ name, to, needs string }{
 func (t *tree) mergeUsr() error {
 	t.merge = true
 	for _, d := range mergedDirs {
-		if err := t.root.MkdirAll("usr/"+d, 0o755); err != nil {
+		if _, err := t.follow("usr/"+d, true); err != nil {
 			return err
 		}
 		if err := t.root.Symlink("usr/"+d, d); err != nil {
@@ -127,7 +127,10 @@ func (t *tree) ensureDir(name string, mode fs.FileMode) error {
 		}
 		return nil
 	}
-	if err := t.root.MkdirAll(name, 0o755); err != nil {
+	if name, err = t.place(name); err != nil {
+		return err
+	}
+	if err := t.root.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return t.root.Chmod(name, mode)

@@ -40,7 +40,7 @@ type outage struct {
 
 // outageFor is how long a mirror that did not answer is left alone, unless
 // something is missing without it.
-const outageFor = time.Minute
+const outageFor = 5 * time.Minute
 
 // fault is why a source could not be used.
 type fault struct {
@@ -66,7 +66,7 @@ type catalog struct {
 	faults   []fault
 	problems []error // of the files that name the sources
 	get      *getter
-	fresh    bool // every mirror was asked just now
+	fresh    bool // every mirror was asked for this catalog
 }
 
 func (c *catalog) close() {
@@ -88,7 +88,7 @@ func (l *lists) load(ctx context.Context, f freshness) (*catalog, error) {
 		arch = machineArch()
 	}
 	sources, problems := readSources(l.root, arch)
-	c := &catalog{arch: arch, problems: problems, get: l.client(conf), fresh: f == newest}
+	c := &catalog{arch: arch, problems: problems, get: l.client(conf), fresh: true}
 	for _, p := range problems {
 		l.log.Warn("an apt source is left out", "error", p)
 	}
@@ -104,6 +104,7 @@ func (l *lists) load(ctx context.Context, f freshness) (*catalog, error) {
 	_ = all.Wait()
 	for i, r := range results {
 		c.indexes = append(c.indexes, r.indexes...)
+		c.fresh = c.fresh && !r.reused
 		for _, err := range r.errs {
 			c.faults = append(c.faults, fault{sources[i], codeOf(err), err})
 			l.log.Warn("an apt source is left out", "source", sources[i].String(), "error", err)
@@ -128,6 +129,7 @@ func (l *lists) load(ctx context.Context, f freshness) (*catalog, error) {
 type loaded struct {
 	indexes []*index
 	errs    []error
+	reused  bool // the mirror was not asked
 }
 
 // sourceLoad reads one source.
@@ -139,6 +141,7 @@ type sourceLoad struct {
 	arch      string
 	order     int
 	freshness freshness
+	reused    bool
 }
 
 func (l *sourceLoad) run(ctx context.Context) (out loaded) {
@@ -148,11 +151,12 @@ func (l *sourceLoad) run(ctx context.Context) (out loaded) {
 	}
 	if codeOf(err) == volvox.Checksum && l.freshness == young {
 		// the mirror has moved on since the release file was kept
-		l.freshness = newest
+		l.freshness, l.reused = newest, false
 		if rel, warning, err = l.release(ctx); err == nil {
 			out, err = l.packages(ctx, rel)
 		}
 	}
+	out.reused = l.reused
 	if err != nil {
 		out.errs = append(out.errs, err)
 	} else if warning != nil {
@@ -169,6 +173,7 @@ func (l *sourceLoad) release(ctx context.Context) (rel *release, warning, err er
 	age := time.Since(kept.FetchedAt)
 	if l.freshness == young && kept.has() && age >= 0 && age < l.age {
 		if rel, err := l.check(kept); err == nil {
+			l.reused = true
 			return rel, nil, nil
 		}
 	}
@@ -304,6 +309,7 @@ func (l *sourceLoad) knownOutage() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o, ok := l.down[l.mirror()]; ok && l.freshness == young && time.Now().Before(o.until) {
+		l.reused = true
 		return o.err
 	}
 	return nil

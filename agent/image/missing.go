@@ -38,6 +38,9 @@ func (r *resolver) missing(n need) error {
 			why = append(why, "could not be used: "+f.String())
 		}
 	}
+	if len(r.c.indexes) > 0 && len(have) == 0 {
+		why = append(why, "looked in "+r.c.searched())
+	}
 	if len(r.c.indexes) == 0 && len(r.c.faults) == 0 {
 		why = append(why, "no sources were found in /etc/apt")
 	}
@@ -55,6 +58,17 @@ func (r *resolver) missing(n need) error {
 		e = e.WithTry("%s", t)
 	}
 	return e
+}
+
+// searched names the sources whose indexes could be read.
+func (c *catalog) searched() string {
+	var words []string
+	for _, ix := range c.indexes {
+		if w := ix.source.String(); !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func versionList(have []*pkg) string {

@@ -68,6 +68,7 @@ var nameRules = []nameRule{
 	{"locales", "C.UTF-8 comes with libc-bin; others are made by maintainer scripts"},
 	{"locales-all", "C.UTF-8 comes with libc-bin; all locales are 200 MB"},
 	{"libc-l10n", "translations"},
+	{"gcc-*-base", "documentation only"},
 	{"libllvm*", "compilers inside an engine cost more than 100 MB; engines run without"},
 	{"libz3*", "only the compilers use it"},
 	{"*-common", "configuration and wrappers for the layout that maintainer scripts make"},
@@ -96,6 +97,7 @@ var pathRules = []pathRule{
 	{"usr/share/doc-base", false, "documentation"},
 	{"usr/share/man", false, "documentation"},
 	{"usr/share/info", false, "documentation"},
+	{"usr/share/*/*/man", false, "documentation"},
 	{"usr/share/lintian", false, "checks of the packages themselves"},
 	{"usr/share/bug", false, "bug reports"},
 	{"usr/share/locale", false, "translations"},
@@ -118,7 +120,7 @@ var pathRules = []pathRule{
 	{"etc/init.d", false, "there is no init"},
 	{"etc/cron.*", false, "there is no cron"},
 	{"etc/logrotate.d", false, "the agent rotates logs"},
-	{"var/cache", false, "caches are made anew"},
+	{"var/cache/*", false, "caches are made anew"},
 }
 
 // droppedPath says whether a file is left out.

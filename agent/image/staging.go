@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,21 +125,11 @@ func (s *Store) sweepTemp(dir string) {
 	}
 }
 
-// finish makes the staging directory the image: everything is on disk before
-// it gets its name. An image that is there already stays.
+// finish makes the staging directory, which is on disk, the image. An image
+// that is there already stays.
 func (s *Store) finish(st *staging, rec record) error {
-	b, err := json.MarshalIndent(rec, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(st.dir, "image.json"), append(b, '\n'), 0o644); err != nil {
-		return err
-	}
-	if err := syncFileSystem(st.dir); err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
 	target := s.imageDir(rec.Digest)
-	err = os.Rename(st.dir, target)
+	err := os.Rename(st.dir, target)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
 		if _, err := readRecord(target); err == nil {
 			return nil

@@ -39,6 +39,9 @@ type tree struct {
 }
 
 func newTree(dir string) (*tree, error) {
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
+		return nil, err
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -123,7 +126,7 @@ func (t *tree) entry(r io.Reader, h *tar.Header, name string, rank int) error {
 			mode |= fs.ModeSticky
 		}
 		return t.mkdir(name, mode, rank)
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse: //nolint:staticcheck // old archives have TypeRegA
+	case tar.TypeReg, tar.TypeGNUSparse:
 		return t.file(r, name, mode, rank)
 	case tar.TypeSymlink:
 		if h.Linkname == "" {
@@ -132,7 +135,7 @@ func (t *tree) entry(r io.Reader, h *tar.Header, name string, rank int) error {
 		return t.put(name, rank, func() error { return t.root.Symlink(h.Linkname, name) })
 	case tar.TypeLink:
 		return t.hardlink(h.Linkname, name, rank)
-	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo, tar.TypeXGlobalHeader:
 		return nil
 	}
 	return fmt.Errorf("entries of type %q are not known", h.Typeflag)
@@ -242,11 +245,9 @@ func (t *tree) mkdir(name string, mode fs.FileMode, rank int) error {
 	if err != nil {
 		return err
 	}
-	if rank >= 0 {
-		t.claim(name, rank)
-		if err := t.root.Chmod(name, mode); err != nil {
-			return err
-		}
+	t.claim(name, rank)
+	if err := t.root.Chmod(name, mode); err != nil { // whatever the umask
+		return err
 	}
 	t.noteDir(name)
 	return nil
