@@ -55,7 +55,9 @@ func newService(k key, source string) (*Service, error) {
 }
 
 // bind is the text that a sealed value is bound to.
-func bind(project, name string) []byte { return []byte("volvox secret 1\x00" + project + "\x00" + name) }
+func bind(project, name string) []byte {
+	return []byte("volvox secret 1\x00" + project + "\x00" + name)
+}
 
 var nameText = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
 

@@ -159,7 +159,7 @@ func (e *Engine) draining() bool {
 // refused has Succeeded: the request came too late.
 func (e *Engine) Cancel(ctx context.Context, id string) error {
 	known := false
-	err := e.db.Update(named(ctx, "cancel", id), func(tx *store.Tx) error {
+	err := e.db.Update(named(ctx, "cancel workflow", id), func(tx *store.Tx) error {
 		rows, err := store.All[Info](tx, `SELECT `+infoColumns+` FROM workflows WHERE id = $1`, id)
 		if known = len(rows) > 0; err != nil || !known {
 			return err
@@ -189,14 +189,13 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 // go on is taken again, to be ended.
 func (e *Engine) interrupt(id string) {
 	e.mu.Lock()
-	r := e.runs[id]
+	if r := e.runs[id]; r != nil {
+		r.cancel(cancelledError(id))
+	}
 	fence, parked := e.parked[id]
 	delete(e.parked, id)
 	e.mu.Unlock()
-	switch {
-	case r != nil:
-		r.cancel(cancelledError(id))
-	case parked:
+	if parked {
 		e.want(want{id, fence})
 	}
 }
@@ -219,13 +218,19 @@ func (e *Engine) launch(c claimed) {
 // retire forgets a run whose goroutine ends.
 func (e *Engine) retire(r *run) {
 	e.mu.Lock()
-	if e.runs[r.id] == r {
+	current := e.runs[r.id] == r
+	if current {
 		delete(e.runs, r.id)
-		if r.exit == exitParked {
-			e.parked[r.id] = r.fence
-		}
+	}
+	parked := current && r.exit == exitParked
+	late := parked && r.ctx.Err() != nil // cancelled while it was being parked
+	if parked && !late {
+		e.parked[r.id] = r.fence
 	}
 	e.mu.Unlock()
+	if late {
+		e.want(want{r.id, r.fence})
+	}
 	r.halt(context.Canceled)
 	close(r.done)
 	e.wake(r.id)
@@ -243,8 +248,8 @@ type claimed struct {
 
 const claimedColumns = `id, name, status, input, fence, cancel_requested_at`
 
-// named gives the transactions under ctx the name of what is done for a
-// workflow.
+// named gives the transactions under ctx their name, and the workflow that
+// they are for.
 func named(ctx context.Context, what, id string) context.Context {
-	return store.WithName(ctx, "workflow "+what+" "+id)
+	return store.WithStep(store.WithName(ctx, what), id, 0)
 }

@@ -170,7 +170,7 @@ func (r *run) finish(s Status, output json.RawMessage, failure *volvox.Error) {
 	now := time.Now()
 	wait := newBackoff()
 	for {
-		n, err := r.e.db.Exec(named(r.base, r.name, r.id), `UPDATE workflows SET status = $3, output = $4, error = $5, ended_at = $6
+		n, err := r.e.db.Exec(named(r.base, "end "+r.name, r.id), `UPDATE workflows SET status = $3, output = $4, error = $5, ended_at = $6
 			WHERE id = $1 AND fence = $2 AND status = 'Running'`, r.id, r.fence, s, text(output), errorText(failure), now)
 		switch {
 		case err == nil && n == 0:
@@ -195,7 +195,7 @@ func (r *run) finish(s Status, output json.RawMessage, failure *volvox.Error) {
 // park leaves the workflow Running, with the reason why it does not go on.
 func (r *run) park() {
 	r.e.log.Error("a workflow cannot go on in this program", "workflow", r.id, "name", r.name, "error", r.why)
-	_, err := r.e.db.Exec(named(r.base, r.name, r.id), `UPDATE workflows SET error = $3 WHERE id = $1 AND fence = $2 AND status = 'Running'`,
+	_, err := r.e.db.Exec(named(r.base, "park "+r.name, r.id), `UPDATE workflows SET error = $3 WHERE id = $1 AND fence = $2 AND status = 'Running'`,
 		r.id, r.fence, errorText(recorded(r.why)))
 	if err != nil {
 		r.e.log.Error("cannot record why", "workflow", r.id, "error", err)

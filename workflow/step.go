@@ -92,9 +92,12 @@ func (r *run) step(c call, options []StepOption, f func(context.Context) (json.R
 		return rec.result(err)
 	}
 	rec := r.newRecord(c)
-	o := stepOptions{attempts: 1, retryable: retryable}
+	o := stepOptions{attempts: 1}
 	for _, set := range options {
 		set(&o)
+	}
+	if o.retryable == nil {
+		o.retryable = retryable
 	}
 	var err error
 	rec.Output, err = r.attempts(c, o, f, &rec.Attempts)

@@ -16,7 +16,7 @@ func (e *Engine) takeOver(ctx context.Context) error {
 	unknown := map[string]int{}
 	for last := ""; ; {
 		var page, taken []claimed
-		err := e.db.Update(store.WithName(ctx, "workflow take over"), func(tx *store.Tx) (err error) {
+		err := e.db.Update(store.WithName(ctx, "take over workflows"), func(tx *store.Tx) (err error) {
 			page, err = store.All[claimed](tx, `SELECT `+claimedColumns+` FROM workflows
 				WHERE status IN ('Pending', 'Running') AND id > $1 ORDER BY id LIMIT $2`, last, pageSize)
 			if err != nil {
@@ -120,7 +120,7 @@ func (e *Engine) nextWanted() []want {
 
 func (e *Engine) take(batch []want) error {
 	var taken []claimed
-	err := e.db.Update(store.WithName(e.base, "workflow take"), func(tx *store.Tx) error {
+	err := e.db.Update(store.WithName(e.base, "take workflows"), func(tx *store.Tx) error {
 		var rows []claimed
 		for _, w := range batch {
 			found, err := store.All[claimed](tx, `SELECT `+claimedColumns+` FROM workflows

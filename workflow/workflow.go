@@ -64,7 +64,7 @@ func (w *Workflow[In, Out]) Start(ctx context.Context, e *Engine, in In, o ...St
 	if e.runsNow() {
 		n.Status, n.Executor, n.Fence, n.Attempts, n.StartedAt = Running, e.executor, 1, 1, &n.CreatedAt
 	}
-	inserted, err := e.db.Exec(named(ctx, w.name, n.ID), insertWorkflow, n.values()...)
+	inserted, err := e.db.Exec(named(ctx, "start "+w.name, n.ID), insertWorkflow, n.values()...)
 	if err != nil {
 		return nil, fmt.Errorf("start workflow %s: %w", n.ID, err)
 	}
@@ -149,7 +149,7 @@ func (n *Info) same(there Info) error {
 	e := volvox.Errorf(volvox.Exists, "workflow %q exists already", n.ID)
 	switch {
 	case there.Name != n.Name:
-		return e.Because("it is a %s, not a %s", there.Name, n.Name).WithTry("choose another ID")
+		return e.Because("it runs %s, not %s", there.Name, n.Name).WithTry("choose another ID")
 	case string(there.Input) != string(n.Input):
 		return e.Because("it was started with other input: %s", difference(there.Input, n.Input)).WithTry("choose another ID")
 	default:
