@@ -21,14 +21,14 @@ func (r *resolver) missing(n need) error {
 	var try []string
 	have := r.c.versions(first.name)
 	if len(have) > 0 {
-		wanted := first.String()
-		if n.by == nil && len(r.limits[first.name]) > 0 {
-			wanted = r.limits[first.name][0].String()
-		}
-		what = fmt.Sprintf("no version of package %s is as needed: %s", first.name, wanted)
+		var wanted []string
 		if n.by != nil {
-			what += ", by " + n.by.String()
+			wanted = append(wanted, first.String()+", by "+n.by.String())
 		}
+		for _, l := range r.limits[first.name] {
+			wanted = append(wanted, l.String())
+		}
+		what = fmt.Sprintf("no version of package %s is as needed: %s", first.name, strings.Join(wanted, ", and "))
 		why = append(why, "there is "+versionList(have))
 	}
 	code := volvox.NoPackage
