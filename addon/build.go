@@ -93,7 +93,7 @@ func (l *loader) buildParams(component string, size Resources) []Parameter {
 			all = append(all, p)
 			v := Values{CPUMillis: size.CPUMillis, MemoryBytes: size.MemoryBytes, StorageBytes: size.StorageBytes, Replicas: 1}
 			if _, err := p.computed(v); err != nil {
-				l.faults.add(d.file, d.at(name, "default"), "%s.default: %v: must be %s", name, err, p.Allowed)
+				l.faults.add(d.file, d.at(name, "default"), "%s.default: %v", name, err)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (l *loader) buildParam(d *document, name string, f parameterFile) (Paramete
 	p := Parameter{Name: name, Type: f.Type, Unit: f.Unit, Doc: strings.Join(strings.Fields(f.Doc), " "), Apply: f.Apply, AtMost: f.AtMost.CEL}
 	l.checkKeywords(d, &p)
 	schema := map[string]any{"type": f.Type}
-	p.Allowed = kindWord(p.Type)
+	p.Allowed = p.kind()
 	for key, raw := range map[string]json.RawMessage{"minimum": f.Minimum, "maximum": f.Maximum, "multipleOf": f.MultipleOf} {
 		if raw == nil {
 			continue
@@ -190,7 +190,7 @@ func (l *loader) buildExpressions(d *document, p *Parameter, f parameterFile) {
 	}
 	var err error
 	if p.def, err = compileExpression(p.Default, p.Type); err != nil {
-		l.faults.add(d.file, d.at(at...), "%s: %v", label(at), err)
+		l.faults.add(d.file, d.at(at...), "%s%v", label(at), err)
 	}
 	if p.AtMost != "" {
 		if p.atMost, err = compileExpression(p.AtMost, p.Type); err != nil {
@@ -202,7 +202,10 @@ func (l *loader) buildExpressions(d *document, p *Parameter, f parameterFile) {
 // literalDefault makes the expression of a default that is a plain value.
 func (l *loader) literalDefault(d *document, p *Parameter, raw json.RawMessage) bool {
 	var value any
-	if err := json.Unmarshal(raw, &value); err != nil {
+	if err := json.Unmarshal(raw, &value); err != nil || value == nil {
+		if err == nil {
+			err = errors.New("is empty, must be " + p.Allowed)
+		}
 		l.faults.add(d.file, d.at(p.Name, "default"), "%s.default: %v", p.Name, err)
 		return false
 	}
@@ -228,6 +231,18 @@ func (l *loader) literalDefault(d *document, p *Parameter, raw json.RawMessage) 
 	return true
 }
 
+// kind is what a value of the parameter is, in words.
+func (p *Parameter) kind() string {
+	switch p.Unit {
+	case "bytes":
+		return "a size such as 64MB"
+	case "ms":
+		return "a duration such as 30s"
+	default:
+		return kindWord(p.Type)
+	}
+}
+
 // allowed says in words what the schema allows.
 func (p *Parameter) allowed() string {
 	s := p.schema
@@ -238,13 +253,7 @@ func (p *Parameter) allowed() string {
 		}
 		return either(words)
 	}
-	what := kindWord(p.Type)
-	switch p.Unit {
-	case "bytes":
-		what = "a size such as 64MB"
-	case "ms":
-		what = "a duration such as 30s"
-	}
+	what := p.kind()
 	if s.Minimum != nil {
 		what += ", at least " + p.show(s.Minimum.RatString())
 	}

@@ -177,7 +177,7 @@ var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
 func (l *loader) checkPlaceholders(d *document, text string, allowed []string, at ...string) {
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(allowed, m[1]) {
-			l.faults.add(d.file, d.at(at...), "%s: {%s} is not known here%s: allowed are {%s}",
+			l.faults.add(d.file, d.at(at...), "%s{%s} is not known here%s: allowed are {%s}",
 				label(at), m[1], nearest(m[1], allowed), strings.Join(allowed, "} {"))
 		}
 	}

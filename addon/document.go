@@ -86,8 +86,12 @@ func parseDocument(file string, text []byte, fs *faults) (d *document) {
 		fs.add(file, at, "is not YAML: %s", what)
 		return nil
 	}
-	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		fs.add(file, position{}, "must hold one YAML document with a mapping, not %d", len(tree.Docs))
+	if len(tree.Docs) == 0 || tree.Docs[0].Body == nil {
+		fs.add(file, position{}, "is empty, must be a mapping")
+		return nil
+	}
+	if len(tree.Docs) > 1 {
+		fs.add(file, nodePosition(tree.Docs[1].Body), "a second YAML document begins here: one is allowed")
 		return nil
 	}
 	d = &document{file: file, values: map[string]position{}, keys: map[string]position{}}

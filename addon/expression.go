@@ -45,7 +45,8 @@ func compileExpression(text, parameterType string) (*expression, error) {
 	if issues.Err() != nil {
 		var all []string
 		for _, e := range issues.Errors() {
-			all = append(all, e.Message)
+			message, _, _ := strings.Cut(e.Message, " expecting {") // a list of tokens helps nobody
+			all = append(all, message)
 		}
 		return nil, fmt.Errorf("%s; its variables are %s, %s, %s and %s", strings.Join(all, "; "), varCPU, varMemory, varStorage, varReplicas)
 	}

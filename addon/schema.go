@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -86,11 +88,6 @@ func (f *formats) check(schema string, d *document, fs *faults) bool {
 
 // report turns the leaves of a validation error into faults.
 func (f *formats) report(e *jsonschema.ValidationError, d *document, fs *faults) {
-	if p, ok := e.ErrorKind.(*kind.PropertyNames); ok {
-		at := extend(e.InstanceLocation, p.Property)
-		fs.add(d.file, d.keyAt(at...), "%q cannot be a key here: %s", p.Property, f.wanted(e.Causes))
-		return
-	}
 	if len(e.Causes) > 0 {
 		for _, c := range e.Causes {
 			f.report(c, d, fs)
@@ -100,8 +97,15 @@ func (f *formats) report(e *jsonschema.ValidationError, d *document, fs *faults)
 	where := e.InstanceLocation
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		allowed := slices.Sorted(maps.Keys(f.properties(e.SchemaURL)))
+		object := f.subschema(e.SchemaURL)
+		properties, _ := object["properties"].(map[string]any)
+		allowed := slices.Sorted(maps.Keys(properties))
 		for _, key := range k.Properties {
+			// Of a mapping whose keys are names, the schema says how they look.
+			if keys, ok := object["keys"].(string); ok {
+				fs.add(d.file, d.keyAt(extend(where, key)...), "%q cannot be a key here: it must be %s", key, keys)
+				continue
+			}
 			fs.add(d.file, d.keyAt(extend(where, key)...), "unknown key %q%s: allowed %s %s",
 				key, nearest(key, allowed), isOrAre(allowed), strings.Join(allowed, ", "))
 		}
@@ -112,22 +116,6 @@ func (f *formats) report(e *jsonschema.ValidationError, d *document, fs *faults)
 	default:
 		fs.add(d.file, d.at(where...), "%s%s", label(where), f.say(e))
 	}
-}
-
-func (f *formats) properties(url string) map[string]any {
-	m, _ := f.subschema(url)["properties"].(map[string]any)
-	return m
-}
-
-// wanted says what the names of keys must be.
-func (f *formats) wanted(causes []*jsonschema.ValidationError) string {
-	for len(causes) > 0 {
-		if doc, ok := f.subschema(causes[0].SchemaURL)["description"].(string); ok {
-			return "it must be " + doc
-		}
-		causes = causes[0].Causes
-	}
-	return "it has not the form of a name"
 }
 
 // label names a value by its path, as in "versions[0].images: ".
@@ -177,7 +165,7 @@ func (f *formats) say(e *jsonschema.ValidationError) string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
 		want := kindWord(k.Want[0])
-		if hasDoc {
+		if hasDoc && k.Got != "null" {
 			want += ", " + doc
 		}
 		say := "is " + kindWord(k.Got) + ", must be " + want
@@ -204,11 +192,11 @@ func (f *formats) say(e *jsonschema.ValidationError) string {
 	case *kind.MaxLength:
 		return fmt.Sprintf("has %d characters, must have at most %d", k.Got, k.Want)
 	case *kind.Minimum:
-		return "is " + k.Got.RatString() + ", must be at least " + k.Want.RatString()
+		return "is " + decimal(k.Got) + ", must be at least " + decimal(k.Want)
 	case *kind.Maximum:
-		return "is " + k.Got.RatString() + ", must be at most " + k.Want.RatString()
+		return "is " + decimal(k.Got) + ", must be at most " + decimal(k.Want)
 	case *kind.ExclusiveMinimum:
-		return "is " + k.Got.RatString() + ", must be more than " + k.Want.RatString()
+		return "is " + decimal(k.Got) + ", must be more than " + decimal(k.Want)
 	case *kind.MinItems:
 		return fmt.Sprintf("has %d entries, must have at least %d", k.Got, k.Want)
 	case *kind.MinProperties:
@@ -220,6 +208,15 @@ func (f *formats) say(e *jsonschema.ValidationError) string {
 	default:
 		return e.Error()
 	}
+}
+
+// decimal writes a number as a person does.
+func decimal(r *big.Rat) string {
+	if r.IsInt() {
+		return r.RatString()
+	}
+	f, _ := r.Float64()
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // compileValue makes the schema of one parameter ready.
