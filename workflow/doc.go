@@ -53,8 +53,9 @@
 // Running, for an engine with the code that started it, or for [Engine.Cancel].
 //
 // When a workflow may not go on here (the engine stops, another one took it
-// over), the step that it is in does not return: its goroutine is unwound as
-// by runtime.Goexit. Deferred calls run, so they release what is in memory;
+// over), or sleeps for more than a second, the step that it is in does not
+// return: its goroutine is unwound as by runtime.Goexit, and the function is
+// called again later. Deferred calls run, so they release what is in memory;
 // what is to be undone for good is undone in steps, not in deferred calls.
 //
 // # Cancelling and undoing

@@ -19,6 +19,7 @@ type Engine struct {
 	executor    string
 	definitions map[string]Definition
 	record      recordStatements
+	linger      time.Duration // a longer sleep is not waited for on the workflow's goroutine
 
 	base     context.Context // of all that the engine does; ends when Stop has waited enough
 	halt     context.CancelCauseFunc
@@ -31,7 +32,8 @@ type Engine struct {
 
 	mu      sync.Mutex
 	state   engineState
-	runs    map[string]*run    // those that run here, by ID
+	runs    map[string]*run // those that run here, by ID
+	asleep  map[string]*sleeper
 	parked  map[string]int64   // those that cannot go on here, with their fence
 	wanted  []want             // those to be taken
 	waiters map[string]*waiter // who waits for a workflow's end
@@ -62,9 +64,9 @@ func New(db *store.DB, o Options, workflows ...Definition) (*Engine, error) {
 		o.Log = slog.Default()
 	}
 	e := &Engine{
-		db: db, log: o.Log, executor: o.Executor, definitions: map[string]Definition{}, record: records,
+		db: db, log: o.Log, executor: o.Executor, definitions: map[string]Definition{}, record: records, linger: time.Second,
 		drain: make(chan struct{}), over: make(chan struct{}), toTake: make(chan struct{}, 1),
-		runs: map[string]*run{}, parked: map[string]int64{}, waiters: map[string]*waiter{},
+		runs: map[string]*run{}, asleep: map[string]*sleeper{}, parked: map[string]int64{}, waiters: map[string]*waiter{},
 	}
 	e.base, e.halt = context.WithCancelCause(context.Background())
 	for _, w := range workflows {
@@ -120,6 +122,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.state = isStopped
 	if first {
 		close(e.drain)
+	}
+	for id := range e.asleep {
+		e.forgetSleeper(id)
 	}
 	e.mu.Unlock()
 	done := make(chan struct{})
@@ -192,6 +197,9 @@ func (e *Engine) interrupt(id string) {
 	if r := e.runs[id]; r != nil {
 		r.cancel(cancelledError(id))
 	}
+	if s := e.asleep[id]; s != nil {
+		s.timer.Reset(0)
+	}
 	fence, parked := e.parked[id]
 	delete(e.parked, id)
 	e.mu.Unlock()
@@ -227,6 +235,9 @@ func (e *Engine) retire(r *run) {
 	if parked && !late {
 		e.parked[r.id] = r.fence
 	}
+	if current && r.exit == exitAsleep && e.state != isStopped {
+		e.putToSleep(r)
+	}
 	e.mu.Unlock()
 	if late {
 		e.want(want{r.id, r.fence})
@@ -234,6 +245,42 @@ func (e *Engine) retire(r *run) {
 	r.halt(context.Canceled)
 	close(r.done)
 	e.wake(r.id)
+}
+
+// sleeper is a workflow that is ours and sleeps, without a goroutine.
+type sleeper struct {
+	fence int64
+	timer *time.Timer
+}
+
+// putToSleep sets the timer that runs a workflow again; e.mu is held.
+func (e *Engine) putToSleep(r *run) {
+	c := claimed{ID: r.id, Name: r.name, Fence: r.fence} // its input is read when it wakes
+	d := time.Until(r.until)
+	if r.ctx.Err() != nil && !r.cancelled {
+		d = 0 // cancelled since it went to sleep
+	}
+	s := &sleeper{fence: r.fence}
+	s.timer = time.AfterFunc(d, func() {
+		e.mu.Lock()
+		mine := e.asleep[c.ID] == s
+		if mine {
+			delete(e.asleep, c.ID)
+		}
+		e.mu.Unlock()
+		if mine {
+			e.launch(c)
+		}
+	})
+	e.asleep[c.ID] = s
+}
+
+// forgetSleeper lets a workflow sleep on without us; e.mu is held.
+func (e *Engine) forgetSleeper(id string) {
+	if s := e.asleep[id]; s != nil {
+		s.timer.Stop()
+		delete(e.asleep, id)
+	}
 }
 
 // claimed is what is needed of a row to run it.

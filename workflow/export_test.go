@@ -1,6 +1,9 @@
 package workflow
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // PlantNoCondition makes an engine record steps of workflows that are not its
 // own any more, or cancelled: a fault, to see that the tests find it.
@@ -10,4 +13,14 @@ func PlantNoCondition(e *Engine) {
 		return strings.Replace(s[:from], "SELECT id,", "SELECT $1,", 1) + "WHERE $10 = $10" + s[to:]
 	}
 	e.record = recordStatements{blind(records.unlessCancelled), blind(records.detached)}
+}
+
+// SetLinger says which sleeps of an engine's workflows keep their goroutine.
+func SetLinger(e *Engine, d time.Duration) { e.linger = d }
+
+// Asleep is how many workflows of an engine sleep without a goroutine.
+func Asleep(e *Engine) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.asleep)
 }

@@ -20,6 +20,7 @@ type run struct {
 	name  string
 	input json.RawMessage
 	fence int64
+	again bool // it may have steps
 	log   *slog.Logger
 
 	base   context.Context // ends with a hard stop, a takeover, the end
@@ -34,9 +35,10 @@ type run struct {
 	cancelled bool       // the cancel has been noticed, and that is recorded
 	refusals  int        // steps refused since then
 
-	exit exitReason
-	why  error // for exitParked
-	end  Info  // status, output and error, when they are on disk
+	exit  exitReason
+	why   error     // for exitParked
+	until time.Time // for exitAsleep
+	end   Info      // status, output and error, when they are on disk
 
 	done chan struct{}
 }
@@ -49,6 +51,7 @@ const (
 	exitStopped            // the engine stops, or another executor took the workflow
 	exitParked             // it cannot go on here: why says it
 	exitRunaway            // it was cancelled and goes on taking steps
+	exitAsleep             // it sleeps for long: it is called again when it wakes
 )
 
 // A cancelled workflow that has so many steps refused does not look at its
@@ -56,7 +59,7 @@ const (
 const maxRefusals = 1000
 
 func newRun(e *Engine, c claimed) *run {
-	r := &run{e: e, id: c.ID, name: c.Name, input: c.Input, fence: c.Fence, done: make(chan struct{})}
+	r := &run{e: e, id: c.ID, name: c.Name, input: c.Input, fence: c.Fence, again: c.Fence > 1 || c.Input == nil, done: make(chan struct{})}
 	ctx := volvox.WithActor(e.base, volvox.Actor("workflow:"+c.ID))
 	r.base, r.halt = context.WithCancelCause(ctx)
 	r.ctx, r.cancel = context.WithCancelCause(r.base)
@@ -75,7 +78,7 @@ func (r *run) main() {
 	returned := false
 	defer r.e.retire(r)
 	defer func() { r.settle(output, err, returned) }()
-	if r.fence > 1 {
+	if r.again {
 		r.load()
 	}
 	err = guard("workflow "+r.name, func() (err error) {
@@ -93,14 +96,26 @@ func (r *run) leave(exit exitReason, why error) {
 	runtime.Goexit()
 }
 
-// load reads the recorded steps, once.
+// load reads the recorded steps, once, and looks whether the workflow is
+// still ours.
 func (r *run) load() {
+	var now []claimed
 	r.retry("read its steps", func() error {
 		return r.e.db.View(r.base, func(tx *store.Tx) (err error) {
+			if now, err = store.All[claimed](tx, `SELECT `+claimedColumns+` FROM workflows WHERE id = $1`, r.id); err != nil {
+				return err
+			}
 			r.recorded, err = store.All[StepInfo](tx, `SELECT `+stepColumns+` FROM steps WHERE workflow = $1 ORDER BY seq`, r.id)
 			return err
 		})
 	})
+	if len(now) == 0 || now[0].Fence != r.fence || now[0].Status != Running {
+		r.leave(exitStopped, nil)
+	}
+	r.input = now[0].Input
+	if now[0].CancelRequestedAt != nil {
+		r.cancel(cancelledError(r.id))
+	}
 	for i, s := range r.recorded {
 		if s.Seq != i+1 {
 			r.leave(exitParked, volvox.Errorf(volvox.Corrupt, "the steps of workflow %s have a gap before %d", r.id, s.Seq))
@@ -138,7 +153,7 @@ func (r *run) settle(output json.RawMessage, err error, returned bool) {
 		r.exit, r.why = exitParked, determinism(r.id, r.seq+1, "of workflow "+r.name+" returned", r.recorded[r.seq])
 	}
 	switch {
-	case r.exit == exitStopped:
+	case r.exit == exitStopped || r.exit == exitAsleep:
 	case r.exit == exitParked && asked:
 		r.finish(Cancelled, nil, cancelledError(r.id).From(r.why))
 	case r.exit == exitParked:

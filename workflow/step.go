@@ -209,8 +209,13 @@ func (r *run) sleep(c call, d time.Duration) error {
 	if err := json.Unmarshal(rec.Output, &until); err != nil {
 		r.leave(exitParked, volvox.Errorf(volvox.Corrupt, "step %d of workflow %s, a sleep, has no end", rec.Seq, r.id).From(err))
 	}
-	if r.pause(c, time.Until(time.UnixMicro(until))); !c.detached && r.ctx.Err() != nil {
+	left := time.Until(time.UnixMicro(until))
+	if r.pause(c, min(left, r.e.linger)); !c.detached && r.ctx.Err() != nil {
 		return r.notice(call{kind: KindSleep}, 0)
+	}
+	if left > r.e.linger {
+		r.until = time.UnixMicro(until)
+		r.leave(exitAsleep, nil)
 	}
 	return nil
 }

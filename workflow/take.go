@@ -194,10 +194,12 @@ func (e *Engine) changed(c store.Change) {
 		e.interrupt(id)
 	}
 	e.mu.Lock()
-	r := e.runs[id]
-	e.mu.Unlock()
-	if r != nil && fence > r.fence {
+	defer e.mu.Unlock()
+	if r := e.runs[id]; r != nil && fence > r.fence {
 		r.halt(errFenced)
+	}
+	if s := e.asleep[id]; s != nil && fence > s.fence {
+		e.forgetSleeper(id)
 	}
 }
 
