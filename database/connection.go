@@ -88,7 +88,7 @@ func (s *Service) writer(tx *store.Tx, c Cluster, component string) (*addon.Comp
 			continue
 		}
 		for _, i := range members {
-			if i.Component == p.Name && i.Phase == volvox.Running && i.Ready && (writable(kind, i.Role) || !hasWriter(kind)) {
+			if i.Component == p.Name && serves(i) && (writable(kind, i.Role) || !hasWriter(kind)) {
 				return kind, i.Address, nil
 			}
 		}

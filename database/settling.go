@@ -173,12 +173,13 @@ func judge(p Component, members []instance.Instance, writes func(role string) bo
 	var troubles []string
 	ready, stopped := 0, 0
 	for _, i := range members {
-		fresh := i.Phase == volvox.Running
-		if fresh && writes(i.Role) {
+		if alive(i) && writes(i.Role) {
 			f.Primary = i.Name
 		}
-		if fresh && i.Ready {
+		if serves(i) {
 			ready++
+		}
+		if serves(i) && i.Phase == volvox.Running {
 			continue
 		}
 		if i.Phase == volvox.Stopped || i.Phase == volvox.Stopping {
@@ -193,15 +194,12 @@ func judge(p Component, members []instance.Instance, writes func(role string) bo
 		troubles = append(troubles, fmt.Sprintf("%d of %d members are not there", missing, p.Replicas))
 	}
 	f.Message = strings.Join(troubles, "; ")
-	serves := ready > 0
+	does := ready > 0
 	if hasWriter {
-		serves = false
-		for _, i := range members {
-			serves = serves || i.Name == f.Primary && i.Ready
-		}
+		does = slices.ContainsFunc(members, func(i instance.Instance) bool { return i.Name == f.Primary && serves(i) })
 	}
 	switch {
-	case serves:
+	case does:
 		f.Phase = volvox.Running
 	case len(members) > 0 && stopped == len(members):
 		f.Phase, f.Code = volvox.Stopped, ""
@@ -216,6 +214,15 @@ func judge(p Component, members []instance.Instance, writes func(role string) bo
 	}
 	return f
 }
+
+// alive says whether the facts about a member's engine are of one that runs:
+// a wish that cannot be fulfilled may leave what ran before running.
+func alive(i instance.Instance) bool {
+	return i.Phase == volvox.Running || i.Phase == volvox.Updating || (i.Phase == volvox.Failed && i.Ready)
+}
+
+// serves says whether a member does its work.
+func serves(i instance.Instance) bool { return alive(i) && i.Ready }
 
 // trouble is what is wrong with a member, in words.
 func trouble(i instance.Instance) string {

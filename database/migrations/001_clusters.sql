@@ -25,7 +25,7 @@ CREATE TABLE clusters (
 CREATE TABLE components (
   project          TEXT NOT NULL DEFAULT 'main', -- the cluster's project
   cluster          TEXT NOT NULL,                -- the cluster
-  name             TEXT NOT NULL,                -- in the names of instances, as pg in shop-pg-0
+  name             TEXT NOT NULL,                -- in the names of instances, as db in shop-db-0
   kind             TEXT NOT NULL,                -- its component in the engine's addon
   place            BIGINT NOT NULL,              -- components are made in this order, from 0
   replicas         BIGINT NOT NULL,              -- its members
