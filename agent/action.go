@@ -48,17 +48,7 @@ type running struct {
 // act begins the next action that can be run now. engine is the running
 // program and job the container of a job; nil if there is none.
 func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) error {
-	k.mu.Lock()
-	busy := k.action != nil
-	var next *instance.Action
-	for i := range w.Actions {
-		a := &w.Actions[i]
-		possible := a.Place == instance.InEngine && engine != nil || a.Place == instance.InJob && engine == nil
-		if adopted := job != nil && job.Labels[labelAction] == a.ID; !k.finished[a.ID] && (possible && next == nil || adopted) {
-			next = a
-		}
-	}
-	k.mu.Unlock()
+	next, busy := k.next(w, engine, job)
 	if busy {
 		return nil
 	}
@@ -71,6 +61,7 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 	if next == nil {
 		return nil
 	}
+	c := k.container(w, string(k.id)+jobSuffix, next.Command)
 	run, cancel := context.WithCancel(k.base)
 	r := &running{action: *next, cancel: cancel, done: make(chan struct{})}
 	k.mu.Lock()
@@ -79,7 +70,7 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 	go func() {
 		defer close(r.done)
 		defer cancel()
-		err := k.perform(run, w, r.action, job)
+		err := k.perform(run, r.action, c, job)
 		if err != nil && run.Err() == nil {
 			k.a.o.Log.Warn("an action could not be run, trying again", "action", r.action.ID, "error", err)
 			sleep(run, time.Second)
@@ -90,6 +81,33 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 		k.nudge()
 	}()
 	return nil
+}
+
+// next is the action to be run, nil if there is none: the one whose job is
+// there, or the oldest that can be run or has ended and was not told.
+func (k *keeper) next(w instance.Wish, engine, job *Status) (next *instance.Action, busy bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.action != nil {
+		return nil, true
+	}
+	for i := range w.Actions {
+		a := &w.Actions[i]
+		if k.finished[a.ID] {
+			continue
+		}
+		if job != nil && job.Labels[labelAction] == a.ID {
+			return a, false
+		}
+		if next != nil {
+			continue
+		}
+		_, err := os.Stat(k.a.dir.record(a.ID))
+		if ended := err == nil; ended || (a.Place == instance.InEngine) == (engine != nil) {
+			next = a
+		}
+	}
+	return next, false
 }
 
 func (k *keeper) busyWithJob() bool {
@@ -124,8 +142,9 @@ func (k *keeper) stopAction() {
 }
 
 // perform runs the action to its end, unless it has ended before, and tells
-// its result. An error means that there is no result yet.
-func (k *keeper) perform(ctx context.Context, w instance.Wish, a instance.Action, job *Status) error {
+// its result. c is the container of a job, job what is there of it. An error
+// means that there is no result yet.
+func (k *keeper) perform(ctx context.Context, a instance.Action, c Container, job *Status) error {
 	result, ended, err := k.a.dir.readRecord(a.ID)
 	if err != nil {
 		return err
@@ -133,7 +152,7 @@ func (k *keeper) perform(ctx context.Context, w instance.Wish, a instance.Action
 	if !ended {
 		var end end
 		if a.Place == instance.InJob {
-			end, err = k.runJob(ctx, w, a, job)
+			end, err = k.runJob(ctx, a, c, job)
 		} else {
 			end, err = k.runExec(ctx, a)
 		}

@@ -58,7 +58,8 @@ type Agent struct {
 	mode    mode
 	moved   chan struct{} // closed and made anew when a keeper has reached something
 
-	looking lister
+	looking  lister
+	cleaning sync.Mutex // held while old volumes are deleted
 
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -186,7 +187,7 @@ func (a *Agent) override(ctx context.Context, m mode) error {
 		}
 	}
 	if m == clearing {
-		return errors.Join(a.dir.emptyTrash(ctx), a.images.collect(ctx, true), a.dir.unmount())
+		return errors.Join(a.clean(ctx), a.images.collect(ctx, true), a.dir.unmount())
 	}
 	return a.reports.flush(ctx)
 }
@@ -227,10 +228,18 @@ func (a *Agent) Health(id volvox.ID) (instance.Health, time.Time, error) {
 	return k.health, k.healthAt, nil
 }
 
-// Metrics is what the instance's container has used since it was started.
+// Metrics is what the instance's container has used since it was started;
+// E_NOT_READY if it does not run.
 func (a *Agent) Metrics(ctx context.Context, id volvox.ID) (Metrics, error) {
-	if _, err := a.keeper(id); err != nil {
+	k, err := a.keeper(id)
+	if err != nil {
 		return Metrics{}, err
+	}
+	k.mu.Lock()
+	running := k.facts.StartedAt != nil
+	k.mu.Unlock()
+	if !running {
+		return Metrics{}, volvox.Errorf(volvox.NotReady, "instance %s does not run", id)
 	}
 	return a.o.Runtime.Metrics(ctx, string(id))
 }

@@ -205,10 +205,14 @@ func (a *Agent) tend(ctx context.Context) {
 	}
 }
 
-func (a *Agent) clean(ctx context.Context) {
-	if err := a.dir.emptyTrash(ctx); err != nil && ctx.Err() == nil {
+func (a *Agent) clean(ctx context.Context) error {
+	a.cleaning.Lock()
+	defer a.cleaning.Unlock()
+	err := a.dir.emptyTrash(ctx)
+	if err != nil && ctx.Err() == nil {
 		a.o.Log.Warn("cannot delete old volumes", "error", err)
 	}
+	return err
 }
 
 func (a *Agent) rotate() {

@@ -2,12 +2,12 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/volvox-os/volvox/instance"
@@ -22,7 +22,7 @@ func (k *keeper) jobLog() *logFile {
 
 // runJob runs an action in a container of its own. left is such a container
 // that an earlier agent began, running or ended; it is gone on with.
-func (k *keeper) runJob(ctx context.Context, w instance.Wish, a instance.Action, left *Status) (end, error) {
+func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, left *Status) (end, error) {
 	ends, failed := time.Now().Add(time.Duration(a.TimeoutMS)*time.Millisecond), 0
 	if left != nil {
 		if t, ok := fromMicros(left.Labels[labelEnds]); ok {
@@ -38,7 +38,7 @@ func (k *keeper) runJob(ctx context.Context, w instance.Wish, a instance.Action,
 	tail := &tail{}
 	for {
 		if left == nil {
-			if err := k.createJob(limit, w, a, ends, failed); err != nil {
+			if err := k.createJob(limit, a, c, ends, failed); err != nil {
 				if limit.Err() != nil && ctx.Err() == nil {
 					tail.add("volvox: the job could not be started: %v", err)
 					return k.timedOut(a, tail), nil
@@ -58,7 +58,7 @@ func (k *keeper) runJob(ctx context.Context, w instance.Wish, a instance.Action,
 			if err := k.a.o.Runtime.Remove(ctx, string(k.id)+jobSuffix); err != nil {
 				return end{}, runtimeError("end a job", err)
 			}
-			return k.timedOut(a, k.takeLog()), errors.Join(ctx.Err())
+			return k.timedOut(a, k.takeLog()), nil
 		}
 		tail = k.takeLog()
 		switch {
@@ -77,7 +77,7 @@ func (k *keeper) runJob(ctx context.Context, w instance.Wish, a instance.Action,
 	}
 }
 
-func (k *keeper) createJob(ctx context.Context, w instance.Wish, a instance.Action, ends time.Time, failed int) error {
+func (k *keeper) createJob(ctx context.Context, a instance.Action, c Container, ends time.Time, failed int) error {
 	if err := k.freshen(); err != nil {
 		return err
 	}
@@ -87,17 +87,15 @@ func (k *keeper) createJob(ctx context.Context, w instance.Wish, a instance.Acti
 	if err := k.jobLog().remove(); err != nil {
 		return err
 	}
-	spec := w
-	spec.Spec.Env = maps.Clone(w.Spec.Env)
-	if spec.Spec.Env == nil {
-		spec.Spec.Env = map[string]string{}
-	}
-	maps.Copy(spec.Spec.Env, actionEnv(a))
-	c := k.container(spec, string(k.id)+jobSuffix, a.Command)
+	env := actionEnv(a)
+	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		_, replaced := env[name]
+		return replaced
+	})
+	c.Env = append(c.Env, pairs(env)...)
 	c.LogPath = k.jobLog().path
-	c.Labels[labelAction] = a.ID
-	c.Labels[labelEnds] = micros(ends)
-	c.Labels[labelTries] = strconv.Itoa(failed)
+	c.Labels = map[string]string{labelAction: a.ID, labelEnds: micros(ends), labelTries: strconv.Itoa(failed)}
 	if err := k.a.o.Runtime.Create(ctx, c); err != nil {
 		return runtimeError("start a job", err)
 	}

@@ -410,7 +410,8 @@ func (k *keeper) fail(err error) time.Duration {
 	k.report("", func(f *instance.Report) {
 		f.Code, f.Message, f.Observed = e.Code, e.Error(), k.trying
 		if (lost || now.Sub(k.failing) >= patience) && f.Phase != volvox.Deleting {
-			f.Phase, f.Ready = volvox.Failed, false
+			f.Phase = volvox.Failed
+			f.Ready = f.Ready && k.probe != nil // what runs and is probed may still do its work
 		}
 	})
 	return wait

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/instance"
@@ -62,8 +63,12 @@ func (k *keeper) prepare(ctx context.Context, w instance.Wish) error {
 
 // image brings the instance's image to the machine and says what it does.
 func (k *keeper) image(ctx context.Context, w instance.Wish) (Image, error) {
+	var said time.Time // progress may come fast, and each report is a transaction
 	return k.a.images.ensure(ctx, w.Spec.Image, func(doing string) {
-		k.report("", func(f *instance.Report) { f.Message = doing })
+		if now := time.Now(); now.Sub(said) >= time.Second {
+			said = now
+			k.report("", func(f *instance.Report) { f.Message = doing })
+		}
 	})
 }
 

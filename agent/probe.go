@@ -49,16 +49,21 @@ func (k *keeper) startProbe(w instance.Wish) {
 }
 
 // stopProbe ends the probe and waits for it. None: nothing.
-func (k *keeper) stopProbe() {
+func (k *keeper) stopProbe() { k.dropProbe()() }
+
+// dropProbe ends the probe, of which nothing is heard any more; the function
+// returned waits for it.
+func (k *keeper) dropProbe() (wait func()) {
 	k.mu.Lock()
 	p := k.probe
 	k.probe = nil
 	k.health, k.healthAt = instance.Health{}, time.Time{}
 	k.mu.Unlock()
-	if p != nil {
-		p.cancel()
-		<-p.done
+	if p == nil {
+		return func() {}
 	}
+	p.cancel()
+	return func() { <-p.done }
 }
 
 // runProbe runs the probe, again when it ends, until ctx ends.
@@ -108,11 +113,12 @@ func (k *keeper) hear(p *probe, h instance.Health) {
 	k.health, k.healthAt = h, time.Now()
 	k.reportLocked("", func(f *instance.Report) {
 		f.Ready, f.Role = h.Ready, h.Role
+		ended := f.Code == volvox.Crashed || f.Code == volvox.OutOfMemory
 		switch {
-		case h.Ready:
+		case h.Ready && ended:
 			f.Phase, f.Code, f.Message = volvox.Running, "", h.Message
 			k.crashed = 0
-		case f.Code == "" || h.Message != "":
+		case f.Code == "", ended && h.Message != "":
 			f.Message = h.Message
 		}
 	})

@@ -23,6 +23,9 @@ const (
 // keepRunning keeps the program of an instance running.
 func (k *keeper) keepRunning(ctx context.Context, w instance.Wish, engine, job *Status) (time.Duration, error) {
 	if k.busyWithJob() || job != nil && k.pendingJob(w, job) {
+		if err := k.prepare(ctx, w); err != nil {
+			return 0, err
+		}
 		return 0, k.act(ctx, w, nil, job) // the program starts when the job has ended
 	}
 	if job != nil {
@@ -43,6 +46,7 @@ func (k *keeper) keepRunning(ctx context.Context, w instance.Wish, engine, job *
 		k.countEnd(engine)
 	}
 	k.stopProbe()
+	k.report("", func(f *instance.Report) { f.Ready, f.Role, f.StartedAt = false, "", nil })
 	if wait := time.Until(k.startAt); wait > 0 {
 		return wait, nil
 	}
@@ -75,7 +79,8 @@ func (k *keeper) countEnd(engine *Status) {
 		return
 	}
 	k.counted = engine.EndedAt
-	k.stopProbe()
+	gone := k.dropProbe()
+	defer gone()
 	if engine.EndedAt.Sub(engine.StartedAt) >= steady {
 		k.restart.reset()
 	}

@@ -126,9 +126,11 @@ func (s *Service) wait(ctx context.Context, table string, concerns func(row map[
 	return volvox.Errorf(volvox.Unavailable, "the kernel's feed of changes ended")
 }
 
-// position is the last transaction that the snapshot holds.
+// position is a place in the feed that is not later than the snapshot and as
+// late as the rows can tell.
 func position(tx *store.Tx) (int64, error) {
-	return store.One[int64](tx, `SELECT COALESCE(MAX(tx), 0) FROM transactions`)
+	return store.One[int64](tx, `SELECT COALESCE(MAX(p.last), 0) FROM (SELECT MAX(tx) AS last FROM instances
+		UNION ALL SELECT MAX(tx) AS last FROM actions) AS p`)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

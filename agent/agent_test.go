@@ -1,0 +1,288 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/instance"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// An instance's life from its wish to its end.
+func TestLife(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.wish("shop-box-0", instance.Halt, spec())
+	w.reaches("shop-box-0", volvox.Stopped, false)
+	if len(w.runtime.starts) > 0 {
+		t.Error("a program was started although nobody wished it")
+	}
+	w.act(id, "init", instance.InJob, time.Minute, "note", "init")
+	r := w.result("init")
+	if *r.Exit != 0 || string(r.Output) != `{"noted":"init"}` || r.Log != "noted init\n" {
+		t.Errorf("init ended as %d with %s, having printed %q", *r.Exit, r.Output, r.Log)
+	}
+	w.want(id, instance.Run, nil)
+	i := w.reaches("shop-box-0", volvox.Running, true)
+	if i.Role != "chief" || i.StartedAt == nil || i.Restarts != 0 || i.Code != "" || i.Message != "" {
+		t.Errorf("it runs, but as %+v", i)
+	}
+	w.act(id, "setup", instance.InEngine, time.Minute, "note", "setup")
+	w.result("setup")
+	if got := w.data(id, "notes"); got != "init\nsetup\n" {
+		t.Errorf("the actions left %q", got)
+	}
+	h, at, err := w.agent.Health(id)
+	if err != nil || at.IsZero() || len(h.Position) != 1 {
+		t.Errorf("its health is %+v of %v, %v", h, at, err)
+	}
+
+	w.want(id, instance.Run, func(s *instance.Spec) { s.Files[0].Content = "a=2\n" })
+	w.reaches("shop-box-0", volvox.Running, true)
+	if got := w.data(id, "stopped"); got != "SIGINT\n" || w.runtime.starts[string(id)] != 2 {
+		t.Errorf("for a new spec the program was stopped %q and started %d times", got, w.runtime.starts[string(id)])
+	}
+	if b, err := os.ReadFile(filepath.Join(w.options.Run, "instances", string(id), "config/box.conf")); err != nil || string(b) != "a=2\n" {
+		t.Errorf("its file is %q, %v", b, err)
+	}
+
+	w.want(id, instance.Halt, nil)
+	if i := w.reaches("shop-box-0", volvox.Stopped, false); i.Role != "" || i.StartedAt != nil || i.Restarts != 0 {
+		t.Errorf("it is stopped, but as %+v", i)
+	}
+	w.want(id, instance.Run, nil)
+	w.reaches("shop-box-0", volvox.Running, true)
+	w.want(id, instance.Remove, nil)
+	w.disappears("shop-box-0")
+	w.nothingLeft()
+	if len(w.control.machines) != 1 || w.control.machines[0].MemoryBytes <= 0 || w.control.machines[0].DiskBytes <= 0 || w.control.machines[0].Range == "" {
+		t.Errorf("the machine was registered as %+v", w.control.machines)
+	}
+}
+
+// What a container gets to see, and who may read it.
+func TestContainer(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	s := spec()
+	s.Volumes = append(s.Volumes, instance.Mount{Name: "log", Path: "/data/log"})
+	id := w.wish("shop-box-0", instance.Run, s)
+	w.reaches("shop-box-0", volvox.Running, true)
+	box := w.runtime.boxes[string(id)]
+	if box.UID != 5001 || box.NetNS != "/netns/"+string(id) || environ(box.Env)["A"] != "1" || environ(box.Env)["PATH"] == "" {
+		t.Errorf("the container is %+v", box.Container)
+	}
+	var targets []string
+	for _, b := range box.Binds {
+		targets = append(targets, b.Target)
+		if b.ReadOnly != strings.Contains("/config /scripts /secrets", b.Target) {
+			t.Errorf("%s is read-only: %v", b.Target, b.ReadOnly)
+		}
+	}
+	if got := strings.Join(targets, " "); got != "/config /scripts /secrets /tmp /run /data /data/log" {
+		t.Errorf("it sees %s", got)
+	}
+	dir := filepath.Join(w.options.Run, "instances", string(id))
+	for path, want := range map[string]string{
+		dir:                                  "drwx------ 0",
+		dir + "/config/box.conf":             "-r--r--r-- 0",
+		dir + "/scripts/go":                  "-r-xr-xr-x 0",
+		dir + "/secrets":                     "dr-x------ 5001",
+		dir + "/secrets/admin":               "-r-------- 5001",
+		dir + "/run":                         "drwx------ 5001",
+		box.main.path("/data"):               "drwx------ 5001",
+		box.main.path("/data/log"):           "drwx------ 5001",
+		filepath.Dir(box.main.path("/data")): "drwx------ 0",
+	} {
+		s, err := os.Lstat(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := s.Mode().String() + map[uint32]string{0: " 0", 5001: " 5001"}[s.Sys().(*syscall.Stat_t).Uid]; got != want {
+			t.Errorf("%s is %s, not %s", path, got, want)
+		}
+	}
+	if b, err := os.ReadFile(dir + "/secrets/admin"); err != nil || string(b) != "value of shop/admin" {
+		t.Errorf("the secret is %q, %v", b, err)
+	}
+	if on, err := onTmpfs(dir); !on || err != nil {
+		t.Errorf("secrets are on tmpfs: %v, %v", on, err)
+	}
+}
+
+// Where the run directory is on no tmpfs the agent makes one.
+func TestTmpfs(t *testing.T) {
+	w := newWorld(t)
+	run, err := os.MkdirTemp("/var/tmp", "volvox-agent-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	if on, _ := onTmpfs(run); on {
+		t.Skip("the directory for tests is on a tmpfs")
+	}
+	w.options.Run = run
+	dir := directories{data: w.options.Data, run: run}
+	t.Cleanup(func() {
+		w.stop()
+		dir.unmount()
+	})
+	for range 2 {
+		w.start()
+		id := w.wish("shop-box-0", instance.Halt, spec())
+		w.reaches("shop-box-0", volvox.Stopped, false)
+		if on, err := onTmpfs(w.agent.runDir(id)); !on || err != nil {
+			t.Errorf("on a tmpfs: %v, %v", on, err)
+		}
+		if err := w.agent.Clear(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if on, err := onTmpfs(dir.instances()); on || err != nil {
+			t.Errorf("after Clear, on a tmpfs: %v, %v", on, err)
+		}
+		w.stop()
+		w.control.change(func() { clear(w.control.rows) })
+	}
+	w.nothingLeft()
+}
+
+// An agent that comes and goes leaves running programs alone.
+func TestAdopt(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.wish("shop-box-0", instance.Run, spec())
+	before := w.reaches("shop-box-0", volvox.Running, true)
+	w.stop()
+	w.start()
+	<-w.agent.Ready()
+	w.act(id, "a", instance.InEngine, time.Minute, "note", "a")
+	w.result("a")
+	after := w.reaches("shop-box-0", volvox.Running, true)
+	if w.runtime.starts[string(id)] != 1 || !before.StartedAt.Equal(*after.StartedAt) || after.Restarts != 0 {
+		t.Errorf("it was started %d times; before %+v, after %+v", w.runtime.starts[string(id)], before, after)
+	}
+	// It ends while no agent looks.
+	w.stop()
+	w.runtime.crash(string(id), false)
+	w.start()
+	w.control.await(t, "it was restarted", func(rows map[string]instance.Instance) bool {
+		return rows["shop-box-0"].Restarts == 1 && rows["shop-box-0"].Ready
+	})
+	// The machine was rebooted: containers and tmpfs are gone.
+	w.stop()
+	w.runtime.Remove(t.Context(), string(id))
+	w.network.Detach(t.Context(), string(id))
+	if err := os.RemoveAll(filepath.Join(w.options.Run, "instances")); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.control.await(t, "it runs after the reboot", func(rows map[string]instance.Instance) bool {
+		return w.running(id) && rows["shop-box-0"].Ready
+	})
+	if got := w.data(id, "served"); strings.Count(got, "\n") != 3 {
+		t.Errorf("its volume says %q", got)
+	}
+}
+
+func (w *world) running(id volvox.ID) bool {
+	w.runtime.mu.Lock()
+	defer w.runtime.mu.Unlock()
+	b := w.runtime.boxes[string(id)]
+	return b != nil && b.status.State == Up
+}
+
+// What nobody wishes is removed, but only once the wishes were read.
+func TestOrphans(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	a, b := w.wish("a", instance.Run, spec()), w.wish("b", instance.Run, spec())
+	w.reaches("a", volvox.Running, true)
+	w.reaches("b", volvox.Running, true)
+	w.stop()
+	w.control.change(func() {
+		delete(w.control.rows, a)
+		w.control.away = volvox.Errorf(volvox.Unavailable, "nobody answers")
+	})
+	w.network.attached["left"] = "100.64.9.9"
+	for _, dir := range []string{"volumes/other/data", "volumes/.trash-old-1/data"} {
+		if err := os.MkdirAll(filepath.Join(w.options.Data, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.options.Data, "actions/0123.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	eventually(t, "the control was not asked", func() string {
+		w.control.mu.Lock()
+		defer w.control.mu.Unlock()
+		if len(w.control.machines) > 2 {
+			return ""
+		}
+		return "too seldom"
+	})
+	if !w.running(a) || w.data(a, "served") == "" {
+		t.Error("something was removed before the wishes were read")
+	}
+	w.control.change(func() { w.control.away = nil })
+	<-w.agent.Ready()
+	eventually(t, "orphans are left", func() string {
+		w.network.mu.Lock()
+		defer w.network.mu.Unlock()
+		left := strings.Join(w.files(), " ")
+		for _, id := range []string{string(a), "other", ".trash", "0123", "left"} {
+			if strings.Contains(left, id) || w.network.attached[id] != "" || w.running(volvox.ID(id)) {
+				return id
+			}
+		}
+		return ""
+	})
+	if !w.running(b) || w.runtime.starts[string(b)] != 1 {
+		t.Error("what is wished was touched")
+	}
+	// A row that goes without having been wished away.
+	w.control.change(func() { delete(w.control.rows, b) })
+	w.disappears("b")
+	eventually(t, "b is left", func() string { return strings.Join(w.files(), " ") })
+	w.nothingLeft()
+}
+
+// Going down stops programs whatever is wished, and up starts them again.
+func TestHaltAndClear(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.wish("a", instance.Run, spec())
+	w.wish("b", instance.Halt, spec())
+	w.reaches("a", volvox.Running, true)
+	if err := w.agent.Halt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.reaches("a", volvox.Stopped, false)
+	if got := w.data(id, "stopped"); got != "SIGINT\n" {
+		t.Errorf("it was stopped by %q", got)
+	}
+	w.stop()
+	w.start()
+	w.control.await(t, "a runs again", func(rows map[string]instance.Instance) bool { return rows["a"].Ready })
+	if err := w.agent.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.nothingLeft()
+	if len(w.control.rows) != 2 {
+		t.Error("rows went although nobody wished it")
+	}
+}
