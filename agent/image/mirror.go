@@ -16,6 +16,9 @@ import (
 // errNotThere is a mirror's word that it has no such file.
 var errNotThere = errors.New("not there")
 
+// errScheme is an address of a kind that only apt reads, such as cdrom.
+var errScheme = errors.New("addresses of this kind cannot be read")
+
 // errStalled is why a transfer that brings no more bytes is given up.
 var errStalled = errors.New("no more bytes came")
 
@@ -61,7 +64,7 @@ func (g *getter) open(ctx context.Context, address, etag, date string) (*answer,
 	case "http", "https":
 		return g.request(ctx, u, etag, date)
 	}
-	return nil, fmt.Errorf("addresses of kind %q cannot be read", u.Scheme)
+	return nil, fmt.Errorf("%w: %s", errScheme, u.Scheme)
 }
 
 func openLocal(path string) (*answer, error) {
@@ -154,7 +157,7 @@ func worthRetrying(err error) bool {
 	var status statusError
 	var dial *net.OpError
 	switch {
-	case errors.Is(err, errNotThere), errors.Is(err, errStalled), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), diskFull(err):
+	case errors.Is(err, errNotThere), errors.Is(err, errScheme), errors.Is(err, errStalled), errors.Is(err, fs.ErrPermission), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), diskFull(err):
 		return false
 	case errors.As(err, &status):
 		return status >= 500 || status == http.StatusTooManyRequests

@@ -133,6 +133,8 @@ type repo struct {
 	detach  bool // Release and Release.gpg in place of InRelease
 	server  *httptest.Server
 
+	published int
+
 	mu       sync.Mutex
 	requests []string
 	hook     func(w http.ResponseWriter, r *http.Request) bool // true: answered
@@ -235,6 +237,12 @@ func (r *repo) publish() {
 		return
 	}
 	r.write(base+"InRelease", r.clearSigned(text))
+	// HTTP's dates count seconds: each release is later than the one before
+	r.published++
+	later := now.Add(time.Duration(r.published) * time.Second)
+	if err := os.Chtimes(filepath.Join(r.dir, base, "InRelease"), later, later); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *repo) clearSigned(text string) []byte {
