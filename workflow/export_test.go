@@ -24,3 +24,7 @@ func Asleep(e *Engine) int {
 	defer e.mu.Unlock()
 	return len(e.asleep)
 }
+
+// Blind keeps an engine from watching the tables, so that it learns of
+// takeovers and cancels from its records alone.
+func Blind(e *Engine) { e.feed.Do(func() {}) }

@@ -155,6 +155,7 @@ func TestZombieIsRefused(t *testing.T) {
 			return by, workflow.Transaction(ctx, "write", func(tx *store.Tx) error { return effect(tx, ctx.ID(), by) })
 		})
 		zombie := newEngine(t, db, "zombie", w)
+		workflow.Blind(zombie)
 		if plant {
 			workflow.PlantNoCondition(zombie)
 		}
