@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/volvox-os/volvox"
@@ -64,7 +65,7 @@ func (a *Agent) follow(ctx context.Context) {
 				return
 			}
 		case <-tick.C:
-			a.wakeAll()
+			a.wakeAll(false)
 		case <-ctx.Done():
 			return
 		}
@@ -148,7 +149,7 @@ func (a *Agent) watchRuntime(ctx context.Context) {
 			return
 		}
 		if e.Kind == "gap" {
-			a.wakeAll()
+			a.wakeAll(true)
 			continue
 		}
 		a.mu.Lock()
@@ -159,11 +160,15 @@ func (a *Agent) watchRuntime(ctx context.Context) {
 	}
 }
 
-func (a *Agent) wakeAll() {
+// wakeAll makes all keepers compare, those that wait out a fault that does
+// not pass only if they are asked, too.
+func (a *Agent) wakeAll(hopeless bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, k := range a.keepers {
-		k.nudge()
+		if hopeless || !k.isLost() {
+			k.nudge()
+		}
 	}
 }
 
@@ -234,25 +239,27 @@ func (a *Agent) rotate() {
 type lister struct {
 	list func(context.Context) ([]Status, error)
 
-	mu    sync.Mutex
-	began time.Time
-	found map[string]Status
+	begun atomic.Int64 // lookings begun
+
+	mu     sync.Mutex
+	found  map[string]Status
+	number int64 // of the looking that found
 }
 
 // look returns the containers as they are at a moment after the call.
 func (l *lister) look(ctx context.Context) (map[string]Status, error) {
-	asked := time.Now()
+	before := l.begun.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.found != nil && l.began.After(asked) {
+	if l.found != nil && l.number > before {
 		return l.found, nil
 	}
-	began := time.Now()
+	number := l.begun.Add(1)
 	all, err := l.list(ctx)
 	if err != nil {
 		return nil, runtimeError("look at the containers", err)
 	}
-	l.began, l.found = began, make(map[string]Status, len(all))
+	l.number, l.found = number, make(map[string]Status, len(all))
 	for _, s := range all {
 		l.found[s.ID] = s
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -55,6 +56,7 @@ type keeper struct {
 	action    *running
 	finished  map[string]bool // actions whose result was taken over
 	abandoned map[string]int  // how often actions were begun and lost
+	lost      bool            // the last step failed for a reason that does not pass by itself
 	crashed   int             // ends in a row without being ready in between
 
 	// of the keeper's goroutine alone
@@ -99,6 +101,7 @@ func (k *keeper) nudge() {
 // being done.
 func (k *keeper) set(w instance.Wish) {
 	k.mu.Lock()
+	news := !sameWish(k.wish, w)
 	removal := w.Instance.Desired == instance.Remove && k.wish.Instance.Desired != instance.Remove
 	k.wish = w
 	pending := make(map[string]bool, len(w.Actions))
@@ -115,7 +118,14 @@ func (k *keeper) set(w instance.Wish) {
 	if removal {
 		interrupt()
 	}
-	k.nudge()
+	if news {
+		k.nudge()
+	}
+}
+
+// sameWish says whether nothing else is wished: not what the facts are.
+func sameWish(a, b instance.Wish) bool {
+	return a.Instance.Generation == b.Instance.Generation && slices.EqualFunc(a.Actions, b.Actions, func(x, y instance.Action) bool { return x.ID == y.ID })
 }
 
 // unlist says that the control no longer knows the instance.
@@ -192,6 +202,7 @@ func (k *keeper) run(ctx context.Context) {
 		default:
 			k.failing = time.Time{}
 			k.failures.reset()
+			k.setLost(false)
 		}
 		if k.over() {
 			return
@@ -402,6 +413,7 @@ func (k *keeper) fail(err error) time.Duration {
 	}
 	wait := k.failures.next()
 	lost := !passing(e)
+	k.setLost(lost)
 	if lost {
 		wait = hopeless
 	}
@@ -415,6 +427,18 @@ func (k *keeper) fail(err error) time.Duration {
 		}
 	})
 	return wait
+}
+
+func (k *keeper) setLost(lost bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lost = lost
+}
+
+func (k *keeper) isLost() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lost
 }
 
 // failure gives an error a code.

@@ -143,7 +143,10 @@ func (k *keeper) adopt(w instance.Wish, engine *Status) {
 			f.Code, f.Message = "", k.health.Message
 		}
 		if w.Spec.Probe == nil {
-			f.Ready, f.Phase, f.Code, f.Message = true, volvox.Running, "", ""
+			f.Ready = true
+			if k.crashed < crashes {
+				f.Code, f.Message = "", ""
+			}
 		}
 	})
 	k.startProbe(w)

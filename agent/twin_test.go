@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -411,6 +412,12 @@ func (i *twinImages) Ensure(ctx context.Context, ref string, progress func(strin
 	return Image{Ref: ref, Digest: "sha256:" + ref, Rootfs: i.dir}, ctx.Err()
 }
 
+func (i *twinImages) has(ref string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.have[ref]
+}
+
 func (i *twinImages) Collect(ctx context.Context, inUse []string) (removed []Image, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -421,4 +428,15 @@ func (i *twinImages) Collect(ctx context.Context, inUse []string) (removed []Ima
 		}
 	}
 	return removed, ctx.Err()
+}
+
+// counting counts how often containers are listed.
+type counting struct {
+	*twinRuntime
+	lists *atomic.Int64
+}
+
+func (c *counting) List(ctx context.Context) ([]Status, error) {
+	c.lists.Add(1)
+	return c.twinRuntime.List(ctx)
 }

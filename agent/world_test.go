@@ -163,6 +163,19 @@ func (c *twinControl) Secret(ctx context.Context, _ string, id volvox.ID, name s
 	return "value of " + name, errors.Join(ctx.Err(), c.away)
 }
 
+// told is how many reports came.
+func (c *twinControl) told() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reports
+}
+
+func (c *twinControl) has(image string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.images[image]
+}
+
 func (c *twinControl) ReportImage(ctx context.Context, _ string, i machine.Image) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
