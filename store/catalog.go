@@ -57,15 +57,10 @@ func (c *Catalog) Entry(name string) *Entry {
 
 // Tables describes all tables and views.
 func (db *DB) Tables(ctx context.Context) ([]Table, error) {
-	var all []Table
-	for _, e := range db.catalog.Load().Entries {
-		all = append(all, e.Table)
-	}
-	slices.SortFunc(all, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
-	return all, nil
+	return db.catalog.Load().Describe(), nil
 }
 
-// entry joins what the migrations and the database say of a table.
+// newEntry joins what the migrations and the database say of a table.
 func newEntry(owner string, p *parsedTable, r Relation) Entry {
 	e := Entry{Table: Table{Name: r.Name, Owner: owner, Doc: p.doc}, View: p.view, Keys: r.Keys(), Secret: map[string]bool{}}
 	switch {

@@ -211,6 +211,10 @@ func (p *parsedOwner) learn(s *statement) error {
 	if len(first) > 1 && first[0].is("create") && slices.ContainsFunc(first[1:min(3, len(first))], func(t token) bool { return t.is("trigger") }) {
 		return fmt.Errorf("a migration makes no triggers: the store does")
 	}
+	name := strings.ToLower(s.table)
+	if strings.HasSuffix(name, "_history") || strings.HasPrefix(name, "volvox_") || strings.HasPrefix(name, "sqlite_") || name == "tables" || name == "columns" {
+		return fmt.Errorf("the name %s is the store's own", s.table)
+	}
 	switch s.verb {
 	case "create table":
 		items, _ := s.items()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/store"
@@ -27,6 +28,9 @@ type conn struct {
 	kill       chan struct{}         // closed to interrupt what is running
 	trusted    bool                  // the driver's own statements are being prepared
 	built      *store.Catalog
+	shown      map[string]bool // what the views read, in small letters
+	moment     time.Time       // what is shown; zero: the present
+	refused    *volvox.Error   // what the authorizer said last
 }
 
 // statement is a prepared statement.
@@ -183,6 +187,16 @@ func (c *conn) rows(text string, args []any, each func(*statement) error) (int, 
 	}
 }
 
+// once runs a statement of the driver's own that will not come again.
+func (c *conn) once(text string) error {
+	err := c.do(text)
+	if s := c.own[text]; s != nil && !s.busy {
+		delete(c.own, text)
+		s.Finalize()
+	}
+	return err
+}
+
 // number runs a query of the driver's own for one integer, 0 for no row.
 func (c *conn) number(text string, args ...any) (n int64, err error) {
 	_, err = c.rows(text, args, func(s *statement) error { n = s.ColumnInt64(0); return nil })
@@ -259,6 +273,9 @@ func (s *session) ready() error {
 
 func (s *session) fail(err error) error {
 	if why := s.killed.Load(); why != nil && sqlite.ErrCode(err) == sqlite.ResultInterrupt {
+		err = why
+	}
+	if why := s.conn.refused; why != nil && sqlite.ErrCode(err) == sqlite.ResultAuth {
 		err = why
 	}
 	if s.failed == nil {

@@ -45,9 +45,8 @@ func (c *conn) columnsOf(table string) ([]store.RelationColumn, error) {
 }
 
 // Keep is store.Driver's. The history of a table has the same columns and
-// tx_end, the transaction that ended the version. Its rows are appended in
-// the order of tx_end. Its one index is the twin of the primary key; other
-// indexes have none.
+// tx_end, the transaction that ended the version, in whose order it lies. Its
+// one index is the twin of the primary key; other indexes have no twin.
 func (d *driver) Keep(c store.Conn, r store.Relation, appendOnly bool) error {
 	s := c.(*session)
 	s.mu.Lock()
@@ -87,7 +86,7 @@ func (d *driver) Release(c store.Conn, table string) error {
 
 func (c *conn) dropTriggers(table string) error {
 	for _, suffix := range []string{"_updated", "_deleted", "_moved"} {
-		if err := c.do("DROP TRIGGER IF EXISTS " + quote(table+suffix)); err != nil {
+		if err := c.once("DROP TRIGGER IF EXISTS " + quote(table+suffix)); err != nil {
 			return err
 		}
 	}
@@ -100,12 +99,12 @@ func (c *conn) keepRows(r store.Relation) error {
 		return err
 	}
 	table := quote(r.Name)
-	err := c.do(fmt.Sprintf("CREATE TRIGGER %s BEFORE UPDATE ON %s BEGIN SELECT RAISE(ABORT, 'the table is append-only: its rows are not updated'); END",
+	err := c.once(fmt.Sprintf("CREATE TRIGGER %s BEFORE UPDATE ON %s BEGIN SELECT RAISE(ABORT, 'the table is append-only: its rows are not updated'); END",
 		quote(r.Name+"_updated"), table))
 	if err != nil {
 		return err
 	}
-	return c.do(fmt.Sprintf("CREATE TRIGGER %s AFTER DELETE ON %s BEGIN SELECT volvox_tx(); END", quote(r.Name+"_deleted"), table))
+	return c.once(fmt.Sprintf("CREATE TRIGGER %s AFTER DELETE ON %s BEGIN SELECT volvox_tx(); END", quote(r.Name+"_deleted"), table))
 }
 
 func (c *conn) keepHistory(r store.Relation) error {
@@ -121,7 +120,8 @@ func (c *conn) keepHistory(r store.Relation) error {
 			columns = append(columns, quote(col.Name)+" "+col.Type)
 		}
 		statements = append(statements,
-			fmt.Sprintf("CREATE TABLE %s (%s, tx_end BIGINT NOT NULL)", history, strings.Join(columns, ", ")),
+			fmt.Sprintf("CREATE TABLE %s (%s, tx_end BIGINT NOT NULL, PRIMARY KEY (tx_end, %s)) WITHOUT ROWID",
+				history, strings.Join(columns, ", "), names(r.Keys(), "")),
 			fmt.Sprintf("CREATE INDEX %s ON %s (%s, tx_end)", quote(r.Name+"_history_key"), history, names(r.Keys(), "")))
 	} else {
 		for _, col := range r.Columns {
@@ -155,7 +155,7 @@ func (c *conn) keepHistory(r store.Relation) error {
 		return err
 	}
 	for _, text := range statements {
-		if err := c.do(text); err != nil {
+		if err := c.once(text); err != nil {
 			return err
 		}
 	}

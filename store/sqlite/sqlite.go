@@ -170,7 +170,8 @@ func (d *driver) Close() error {
 	if !d.stop() {
 		return nil
 	}
-	err := errors.Join(d.readers.close(), d.writer.close(), d.lock.Close())
+	err := errors.Join(d.readers.close(), d.writer.close())
+	err = errors.Join(err, d.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close the kernel: %w", err)
 	}

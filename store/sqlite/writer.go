@@ -54,6 +54,7 @@ type feed struct {
 	mu   sync.Mutex
 	last int64
 	next chan struct{} // nil: nobody waits
+	shut bool          // there will be no more
 }
 
 func (f *feed) publish(tx int64) {
@@ -74,8 +75,22 @@ func (f *feed) look() (int64, <-chan struct{}) {
 	defer f.mu.Unlock()
 	if f.next == nil {
 		f.next = make(chan struct{})
+		if f.shut {
+			close(f.next)
+		}
 	}
 	return f.last, f.next
+}
+
+// close wakes who waits, for good.
+func (f *feed) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shut = true
+	if f.next != nil {
+		close(f.next)
+		f.next = nil
+	}
 }
 
 func (f *feed) position() int64 {
@@ -185,6 +200,7 @@ func (w *writer) stop() bool {
 	w.gate.Unlock()
 	<-w.ended
 	w.timer.Stop()
+	w.committed.close()
 	return true
 }
 

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/store"
+	"zombiezen.com/go/sqlite"
+)
+
+// maxValue bounds one value, in bytes, so that one statement cannot take all
+// memory.
+const maxValue = 64 << 20
+
+// askFunctions are the functions that a person's statement may call.
+var askFunctions = strings.Fields(`
+	abs char coalesce concat concat_ws format glob hex if ifnull iif instr length like likely lower ltrim max min
+	nullif octet_length printf quote replace round rtrim sign substr substring trim typeof unhex unicode unlikely upper
+	random unistr unistr_quote
+	acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10 log2 mod pi pow power
+	radians sin sinh sqrt tan tanh trunc
+	avg count group_concat string_agg sum total median percentile percentile_cont percentile_disc
+	row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
+	date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp now
+	json jsonb json_array jsonb_array json_array_length json_error_position json_extract jsonb_extract json_insert
+	json_object jsonb_object json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid
+	json_group_array json_group_object -> ->>`)
+
+// prepareAsk gives a connection the functions of the SQL door.
+func (c *conn) prepareAsk() error {
+	c.Limit(sqlite.LimitLength, maxValue)
+	showTime := &sqlite.FunctionImpl{NArgs: 1, Deterministic: true, AllowIndirect: true,
+		Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+			if args[0].Type() != sqlite.TypeInteger {
+				return args[0], nil
+			}
+			return sqlite.TextValue(store.TimeText(args[0].Int64())), nil
+		}}
+	now := &sqlite.FunctionImpl{NArgs: 0, AllowIndirect: true,
+		Scalar: func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) {
+			t := c.moment
+			if t.IsZero() {
+				t = time.Now()
+			}
+			return sqlite.TextValue(store.TimeText(t.UnixMicro())), nil
+		}}
+	return errors.Join(c.CreateFunction("volvox_time", showTime), c.CreateFunction("now", now))
+}
+
+// document fills the tables that describe all tables.
+func (c *conn) document(catalog *store.Catalog) error {
+	err := errors.Join(c.once("CREATE TEMP TABLE tables (name TEXT, owner TEXT, doc TEXT)"),
+		c.once(`CREATE TEMP TABLE columns ("table" TEXT, name TEXT, type TEXT, doc TEXT)`))
+	if err != nil {
+		return err
+	}
+	for _, t := range catalog.Describe() {
+		if err := c.do("INSERT INTO temp.tables VALUES ($1, $2, $3)", t.Name, t.Owner, t.Doc); err != nil {
+			return err
+		}
+		for _, col := range t.Columns {
+			if err := c.do("INSERT INTO temp.columns VALUES ($1, $2, $3, $4)", t.Name, col.Name, col.Type, col.Doc); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refusal says why a statement on a connection with views may not do
+// something; nil if it may. What is in the main schema is read through the
+// views alone.
+func (c *conn) refusal(a sqlite.Action, asked bool) *volvox.Error {
+	switch a.Type() {
+	case sqlite.OpSelect, sqlite.OpRecursive:
+		return nil
+	case sqlite.OpFunction:
+		name := functionOf(a)
+		if !asked || slices.Contains(askFunctions, name) || strings.HasPrefix(name, "volvox_") && a.Accessor() != "" {
+			return nil
+		}
+		return volvox.Errorf(volvox.BadSQL, "the function %s may not be called here", name)
+	case sqlite.OpRead:
+		if c.mayRead(a) {
+			return nil
+		}
+		return volvox.Errorf(volvox.BadSQL, "no such table: %s", a.Table())
+	case sqlite.OpInsert, sqlite.OpUpdate, sqlite.OpDelete:
+		return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").Because("the statement changes %s", a.Table())
+	}
+	return volvox.Errorf(volvox.ReadOnly, "nothing but SELECT is answered here")
+}
+
+// functionOf is the name of the function that an action calls. The library
+// keeps it to itself; were it to go away, every function would be refused.
+func functionOf(a sqlite.Action) string {
+	name := reflect.ValueOf(a).FieldByName("arg2")
+	if !name.IsValid() {
+		return ""
+	}
+	return strings.ToLower(name.String())
+}
+
+func (c *conn) mayRead(a sqlite.Action) bool {
+	table := strings.ToLower(a.Table())
+	switch {
+	case strings.HasPrefix(table, "sqlite_") || strings.HasPrefix(table, "pragma_") || strings.HasPrefix(table, "dbstat"):
+		return false
+	case table == "volvox_moment":
+		return a.Accessor() != ""
+	case a.Database() == "temp":
+		return true
+	case a.Column() == "" && a.Database() == "":
+		return true // a subquery, of which no column is read
+	case table == "json_each" || table == "json_tree":
+		return true
+	}
+	return c.shown[table] && a.Accessor() != ""
+}
+
+// describe finds the names and types of an answer's columns: two columns may
+// have one name, and booleans are integers to SQLite.
+func (c *conn) describe(text string) ([]store.Column, error) {
+	if err := c.once("CREATE TEMP VIEW volvox_answer AS " + text); err != nil {
+		return nil, err
+	}
+	columns, err := c.columnsOf("volvox_answer")
+	if err := errors.Join(err, c.once("DROP VIEW temp.volvox_answer")); err != nil {
+		return nil, err
+	}
+	var all []store.Column
+	seen := map[string]bool{}
+	for _, col := range columns {
+		name := col.Name
+		if i := strings.LastIndexByte(name, ':'); i > 0 && seen[name[:i]] {
+			name = name[:i]
+		}
+		seen[name] = true
+		one := store.Column{Name: name}
+		if strings.Contains(col.Type, "BOOL") {
+			one.Type = "boolean"
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
