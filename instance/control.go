@@ -73,7 +73,6 @@ func (s *Service) Changed(ctx context.Context, machine string) <-chan struct{} {
 		default:
 		}
 	}
-	signal() // what changed before the watch began
 	go func() {
 		defer close(wake)
 		for ctx.Err() == nil {
@@ -89,13 +88,10 @@ func (s *Service) Changed(ctx context.Context, machine string) <-chan struct{} {
 }
 
 func (s *Service) watchWishes(ctx context.Context, machine string, signal func()) {
-	var at int64
-	if err := s.db.View(ctx, func(tx *store.Tx) (err error) { at, err = position(tx); return err }); err != nil {
-		return
-	}
-	signal()
+	changes := s.db.Watch(ctx, store.Now(), "instances", "actions")
+	signal() // what changed before
 	generations := map[any]any{}
-	for c, err := range s.db.Watch(ctx, store.From(at), "instances", "actions") {
+	for c, err := range changes {
 		switch {
 		case err != nil:
 			return

@@ -92,13 +92,10 @@ func (s *Service) WaitAction(ctx context.Context, id string) (a Action, err erro
 // wait calls done now and after every transaction with a change that concerns
 // it, until it says true.
 func (s *Service) wait(ctx context.Context, table string, concerns func(row map[string]any) bool, done func(tx *store.Tx) (bool, error)) error {
-	var at int64
+	changes := s.db.Watch(ctx, store.Now(), table) // before the first look, so that nothing is missed
 	ok := false
 	look := func() error {
 		return s.db.View(ctx, func(tx *store.Tx) (err error) {
-			if at, err = position(tx); err != nil {
-				return err
-			}
 			ok, err = done(tx)
 			return err
 		})
@@ -107,12 +104,11 @@ func (s *Service) wait(ctx context.Context, table string, concerns func(row map[
 		return err
 	}
 	hit := false
-	for c, err := range s.db.Watch(ctx, store.From(at), table) {
+	for c, err := range changes {
 		if err != nil {
 			return err
 		}
-		hit = hit || concerns(c.Row)
-		if !c.Last || !hit || c.Tx <= at {
+		if hit = hit || concerns(c.Row); !hit || !c.Last {
 			continue
 		}
 		hit = false
@@ -124,13 +120,6 @@ func (s *Service) wait(ctx context.Context, table string, concerns func(row map[
 		return err
 	}
 	return volvox.Errorf(volvox.Unavailable, "the kernel's feed of changes ended")
-}
-
-// position is a place in the feed that is not later than the snapshot and as
-// late as the rows can tell.
-func position(tx *store.Tx) (int64, error) {
-	return store.One[int64](tx, `SELECT COALESCE(MAX(p.last), 0) FROM (SELECT MAX(tx) AS last FROM instances
-		UNION ALL SELECT MAX(tx) AS last FROM actions) AS p`)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
