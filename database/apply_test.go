@@ -11,6 +11,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	before := w.rows(Cluster{})
 	plan, err := w.service.Plan(w.ctx, Wish{Name: "shop", Engine: "counter", Replicas: 2})
@@ -35,8 +36,9 @@ open shop`
 }
 
 func TestApply(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
-	wishes, err := ParseFile("two.yaml", []byte("format: 1\nkind: cluster\nname: shop\nengine: counter\nreplicas: 2\nparams: {copy_every: 0.3s}\n---\nformat: 1\nkind: cluster\nname: till\nengine: counter\n"))
+	wishes, err := ParseFile("two.yaml", []byte("format: 1\nkind: cluster\nname: shop\nengine: counter\nreplicas: 2\nparams: {copy_every: 1min}\n---\nformat: 1\nkind: cluster\nname: till\nengine: counter\n"))
 	w.must(err)
 	applied, err := w.service.Apply(w.ctx, wishes)
 	w.must(err)
@@ -63,15 +65,15 @@ func TestApply(t *testing.T) {
 	}{
 		{"nothing but the name", func(w *Wish) { *w = Wish{Name: "shop", Engine: "counter"} }, "", ""},
 		{"the same in other words", func(w *Wish) {
-			w.Version, w.Topology, w.CPUMillis, w.Params = "2", "replication", 200, map[string]string{"copy_every": "300ms"}
+			w.Version, w.Topology, w.CPUMillis, w.Params = "2", "replication", 200, map[string]string{"copy_every": "60s"}
 		}, "", ""},
-		{"a default spelled out", func(w *Wish) { w.Params = map[string]string{"copy_every": "300", "label": "counter"} }, "", ""},
+		{"a default spelled out", func(w *Wish) { w.Params = map[string]string{"copy_every": "60s", "label": "counter"} }, "", ""},
 		{"replicas", func(w *Wish) { w.Replicas = 3 }, volvox.Unsupported, "replicas of database shop cannot be changed from 2 to 3"},
 		{"version", func(w *Wish) { w.Version = "1" }, volvox.Unsupported, "version of database shop cannot be changed from 2 to 1"},
 		{"memory", func(w *Wish) { w.MemoryBytes = 1 << 30 }, volvox.Unsupported, "memory of database shop cannot be changed from 64Mi to 1Gi"},
 		{"cpu", func(w *Wish) { w.CPUMillis = 1000 }, volvox.Unsupported, "cpu of database shop cannot be changed from 200m to 1"},
 		{"storage", func(w *Wish) { w.StorageBytes = 1 << 30 }, volvox.Unsupported, "storage of database shop cannot be changed"},
-		{"parameter", func(w *Wish) { w.Params = map[string]string{"copy_every": "300ms", "label": "x"} }, volvox.Unsupported, "params.label of database shop"},
+		{"parameter", func(w *Wish) { w.Params = map[string]string{"copy_every": "60s", "label": "x"} }, volvox.Unsupported, "params.label of database shop"},
 		{"no parameter any more", func(w *Wish) { w.Params = map[string]string{} }, volvox.Unsupported, "params.copy_every of database shop"},
 		{"engine", func(w *Wish) { w.Engine = "abacus" }, volvox.Unsupported, "engine of database shop cannot be changed from counter to abacus"},
 		{"unknown parameter", func(w *Wish) { w.Params = map[string]string{"nope": "1"} }, volvox.UnknownParameter, ""},
@@ -105,6 +107,7 @@ func TestApply(t *testing.T) {
 
 // Wishes of one file do not take each other's room.
 func TestApplyTogether(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	wishes := []Wish{{Name: "a", Engine: "counter", MemoryBytes: 4 << 30}, {Name: "b", Engine: "counter", MemoryBytes: 4 << 30}}
 	plans, err := w.service.PlanAll(w.ctx, wishes)
@@ -119,6 +122,7 @@ func TestApplyTogether(t *testing.T) {
 }
 
 func TestConnection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	if _, err := w.service.Connection(w.ctx, "main", "shop", false); volvox.CodeOf(err) != volvox.NotFound {
 		t.Errorf("of nothing: %v", err)

@@ -19,6 +19,7 @@ import (
 var shop = Wish{Name: "shop", Engine: "counter", Replicas: 3, MemoryBytes: 128 << 20, Params: map[string]string{"label": "the shop"}}
 
 func TestCreate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	c, id, err := w.service.Create(w.ctx, shop)
 	w.must(err)
@@ -58,6 +59,7 @@ func TestCreate(t *testing.T) {
 
 // What actions are told.
 func TestActionContext(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	c := w.create(shop)
 	list, err := w.instances.List(w.ctx, instance.Filter{Cluster: "shop"})
@@ -95,6 +97,7 @@ func TestActionContext(t *testing.T) {
 }
 
 func TestCreateRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.create(Wish{Name: "till", Engine: "counter"})
 	w.create(Wish{Name: "shop-counter", Engine: "counter"})
@@ -157,6 +160,7 @@ func TestCreateRefusals(t *testing.T) {
 
 // Members of two databases cannot have the same name.
 func TestCreateMemberTaken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	twoParts(w)
 	w.boot()
@@ -176,6 +180,7 @@ func twoParts(w *world) {
 }
 
 func TestCreateSeveralComponents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	twoParts(w)
 	w.boot()
@@ -191,6 +196,7 @@ func TestCreateSeveralComponents(t *testing.T) {
 }
 
 func TestCreateNotReady(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	s := New(Options{DB: w.db, Addons: w.addons, Instances: w.instances, Secrets: w.secrets})
 	if _, _, err := s.Create(w.ctx, shop); volvox.CodeOf(err) != volvox.NotReady {
@@ -206,6 +212,7 @@ func TestCreateKilledAtEveryStep(t *testing.T) {
 	want := calm.rows(calm.create(shop))
 	for n := range 16 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.limits.CreateLimit = deadline
 			w.boot()
@@ -234,7 +241,6 @@ func TestCreateKilledAtEveryStep(t *testing.T) {
 
 // The engine is killed at random moments, again and again.
 func TestCreateKilledAtRandom(t *testing.T) {
-	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -265,6 +271,7 @@ func TestCreateRealAddons(t *testing.T) {
 	}
 	for _, a := range real {
 		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.addons = []*addon.Addon{a}
 			w.twin.addons = w.addons

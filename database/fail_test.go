@@ -33,6 +33,7 @@ func TestCreateFails(t *testing.T) {
 		{"the last seed fails", "seed shop-counter-2", fault{exits: []int{30}}, volvox.ActionFailed, "seed shop-counter-2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t).boot()
 			w.twin.plant(tc.at, tc.fault)
 			_, id, err := w.service.Create(w.ctx, shop)
@@ -63,6 +64,7 @@ func TestCreateFails(t *testing.T) {
 
 // A transient end is tried again, and one that does not apply is no failure.
 func TestCreateTransient(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.twin.plant("seed shop-counter-1", fault{exits: []int{20, 20, 0}})
 	w.twin.plant("setup shop-counter-0", fault{exits: []int{11}})
@@ -78,6 +80,7 @@ func TestCreateTransient(t *testing.T) {
 func TestCreateLimit(t *testing.T) {
 	for _, at := range []string{"prepare shop-counter-0", "init shop-counter-0", "start shop-counter-1"} {
 		t.Run(at, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.limits.CreateLimit = 300 * time.Millisecond
 			w.boot()
@@ -96,6 +99,7 @@ func TestCreateLimit(t *testing.T) {
 // The room that was there when the wish was accepted can be gone when it is
 // placed.
 func TestCreateRoomTakenMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.kill() // so that nothing is placed yet
 	first := Wish{Name: "first", Engine: "counter", MemoryBytes: 5 << 30}

@@ -30,6 +30,7 @@ func (w *world) spec(name string) (spec instance.Spec, err error) {
 }
 
 func TestDelete(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	first := w.create(shop)
 	id, err := w.service.Delete(w.ctx, "main", "shop")
@@ -52,6 +53,7 @@ func TestDelete(t *testing.T) {
 }
 
 func TestDeleteUnknown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.create(Wish{Name: "shop", Engine: "counter"})
 	_, err := w.service.Delete(w.ctx, "main", "shp")
@@ -67,6 +69,7 @@ func TestDeleteUnknown(t *testing.T) {
 // While a database is being deleted its name is busy, a second deletion is
 // the first one, and clients are told.
 func TestDeleteTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.create(shop)
 	w.twin.plant("remove shop-counter-1", fault{never: true})
@@ -97,6 +100,7 @@ func TestDeleteTwice(t *testing.T) {
 
 // A deletion ends although a machine never says that its member is gone.
 func TestDeleteSilentMachine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.limits.RemoveLimit = 200 * time.Millisecond
 	w.boot()
@@ -113,6 +117,7 @@ func TestDeleteSilentMachine(t *testing.T) {
 
 // A deletion ends although a member's rows are gone already.
 func TestDeleteMemberGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	w.create(shop)
 	w.must(w.db.Update(w.ctx, func(tx *store.Tx) error { return instance.Delete(tx, "main", "shop-counter-0") }))
@@ -129,9 +134,9 @@ func TestDeleteMemberGone(t *testing.T) {
 // A creation may be given up behind every step: both workflows end, and
 // nothing is left.
 func TestDeleteDuringCreate(t *testing.T) {
-	t.Parallel()
 	for n := range 16 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t).boot()
 			at := w.position()
 			_, create, err := w.service.Create(w.ctx, shop)
@@ -156,6 +161,7 @@ func TestDeleteDuringCreate(t *testing.T) {
 func TestDeleteDuringWait(t *testing.T) {
 	for _, at := range []string{"prepare shop-counter-0", "init shop-counter-0", "start shop-counter-1", "seed shop-counter-2"} {
 		t.Run(at, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t).boot()
 			w.twin.plant(at, fault{never: true})
 			_, create, err := w.service.Create(w.ctx, shop)
@@ -175,6 +181,7 @@ func TestDeleteDuringWait(t *testing.T) {
 
 // Cancelling the workflow of a creation undoes it.
 func TestCancelCreate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	at := w.position()
 	w.twin.plant("seed shop-counter-1", fault{never: true})
@@ -191,9 +198,9 @@ func TestCancelCreate(t *testing.T) {
 // The engine is killed behind every step of a deletion, and of the undoing of
 // a creation that failed.
 func TestRemovalKilledAtEveryStep(t *testing.T) {
-	t.Parallel()
 	for n := range 5 {
 		t.Run(fmt.Sprint("delete ", n), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t).boot()
 			w.create(shop)
 			at := w.position()
@@ -210,6 +217,7 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 			w.nothingLeft()
 		})
 		t.Run(fmt.Sprint("undo ", n), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t).boot()
 			w.twin.plant("init shop-counter-0", fault{exits: []int{30}})
 			at := w.position()

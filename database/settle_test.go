@@ -48,6 +48,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).boot()
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := make(chan error, 1)

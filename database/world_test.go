@@ -3,11 +3,13 @@ package database
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,28 +43,58 @@ type world struct {
 	lives   int
 }
 
+// first is a kernel as it is after the first start, and its key. It is made
+// once and copied for each world, since that is quicker.
+var first = sync.OnceValues(func() (kernel, error) {
+	var k kernel
+	dir, err := os.MkdirTemp("", "volvox-database-test")
+	if err != nil {
+		return k, err
+	}
+	defer os.RemoveAll(dir)
+	db, err := sqlite.Open(context.Background(), filepath.Join(dir, "kernel.db"))
+	if err != nil {
+		return k, err
+	}
+	err = db.Migrate(context.Background(), workflow.Schema(), secret.Schema(), telemetry.Schema(), machine.Schema(), instance.Schema(), Schema())
+	if err == nil {
+		_, err = secret.Open(context.Background(), db, filepath.Join(dir, "secret.key"))
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return k, err
+	}
+	if k.rows, err = os.ReadFile(filepath.Join(dir, "kernel.db")); err == nil {
+		k.key, err = os.ReadFile(filepath.Join(dir, "secret.key"))
+	}
+	return k, err
+})
+
+type kernel struct{ rows, key []byte }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(volvox.WithActor(context.Background(), "user:test"), deadline)
+	w := &world{t: t, ctx: ctx}
 	dir := t.TempDir()
-	db, err := sqlite.Open(ctx, filepath.Join(dir, "kernel.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, ctx: ctx, db: db}
+	k, err := first()
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(dir, "kernel.db"), k.rows, 0o600))
+	w.must(os.WriteFile(filepath.Join(dir, "secret.key"), k.key, 0o600))
+	w.db, err = sqlite.Open(ctx, filepath.Join(dir, "kernel.db"))
+	w.must(err)
 	t.Cleanup(func() {
 		w.kill()
 		cancel()
-		w.must(db.Close())
+		w.must(w.db.Close())
 	})
-	w.must(db.Migrate(ctx, workflow.Schema(), secret.Schema(), telemetry.Schema(), machine.Schema(), instance.Schema(), Schema()))
-	w.secrets, err = secret.Open(ctx, db, filepath.Join(dir, "secret.key"))
+	w.must(w.db.Migrate(ctx, workflow.Schema(), secret.Schema(), telemetry.Schema(), machine.Schema(), instance.Schema(), Schema()))
+	w.secrets, err = secret.Open(ctx, w.db, filepath.Join(dir, "secret.key"))
 	w.must(err)
 	counter, err := addon.Load(os.DirFS("../addon/testdata/counter"))
 	w.must(err)
 	w.addons = []*addon.Addon{counter}
-	w.machines = machine.New(db)
-	w.instances = instance.New(db, w.machines, w.secrets)
+	w.machines = machine.New(w.db)
+	w.instances = instance.New(w.db, w.machines, w.secrets)
 	w.must(w.machines.Register(ctx, machine.Machine{Name: "m1", ID: volvox.NewID(), Phase: volvox.Running, Address: "127.0.0.1",
 		Range: "100.64.0.0/16", Arch: "amd64", CPUMillis: 2000, MemoryBytes: 8 << 30, DiskBytes: 100 << 30, BootID: "b", JoinedAt: time.Now(), BootedAt: time.Now()}))
 	w.twin = newTwin(w.instances, "m1", w.addons)
