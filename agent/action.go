@@ -48,7 +48,7 @@ type running struct {
 // act begins the next action that can be run now. engine is the running
 // program and job the container of a job; nil if there is none.
 func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) error {
-	next, busy := k.next(w, engine, job)
+	next, busy := k.next(engine, job)
 	if busy {
 		return nil
 	}
@@ -84,15 +84,17 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 }
 
 // next is the action to be run, nil if there is none: the one whose job is
-// there, or the oldest that can be run or has ended and was not told.
-func (k *keeper) next(w instance.Wish, engine, job *Status) (next *instance.Action, busy bool) {
+// there, or the oldest that can be run or has ended and was not told. It goes
+// by the newest wish: an older one may list an action that has been finished
+// and forgotten since.
+func (k *keeper) next(engine, job *Status) (next *instance.Action, busy bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.action != nil {
 		return nil, true
 	}
-	for i := range w.Actions {
-		a := &w.Actions[i]
+	for i := range k.wish.Actions {
+		a := &k.wish.Actions[i]
 		if k.finished[a.ID] {
 			continue
 		}
@@ -118,10 +120,10 @@ func (k *keeper) busyWithJob() bool {
 
 // pendingJob says whether the container is of an action whose result is
 // waited for.
-func (k *keeper) pendingJob(w instance.Wish, job *Status) bool {
+func (k *keeper) pendingJob(job *Status) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, a := range w.Actions {
+	for _, a := range k.wish.Actions {
 		if a.ID == job.Labels[labelAction] {
 			return !k.finished[a.ID]
 		}

@@ -32,8 +32,10 @@ type Runtime interface {
 	// when it has ended. When ctx ends the command and its children are
 	// killed and ctx's error is returned.
 	Exec(ctx context.Context, id string, e Exec) (int, error)
-	// Events yields what happens to containers from now on, until ctx ends.
-	// It reconnects by itself; after a gap it yields an event of kind Gap.
+	// Events yields what happens to containers until ctx ends. It begins with
+	// an event of kind Gap, as soon as it listens, and yields another one
+	// whenever it has not listened for a while: whoever lists the containers
+	// then misses nothing.
 	Events(ctx context.Context) iter.Seq[Event]
 	// Metrics returns what the container has used.
 	Metrics(ctx context.Context, id string) (Metrics, error)
@@ -88,7 +90,7 @@ type Status struct {
 // Exec is a command to run in a container, with the container's user, limits
 // and files.
 type Exec struct {
-	ID      string // unique; a second Exec of the same ID is refused while the first runs
+	ID      string // unique in the container; a second Exec of the same ID is E_BUSY while the first runs; what one of a dead process left is ended first
 	Command []string
 	Env     []string // added to the container's
 	Stdin   io.Reader

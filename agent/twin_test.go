@@ -252,6 +252,7 @@ func (r *twinRuntime) Events(ctx context.Context) iter.Seq[Event] {
 	r.mu.Lock()
 	r.heard[c] = true
 	r.mu.Unlock()
+	c <- Event{Kind: "gap"}
 	return func(yield func(Event) bool) {
 		defer func() {
 			r.mu.Lock()

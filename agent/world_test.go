@@ -195,7 +195,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	run, err := os.MkdirTemp("/dev/shm", "volvox-agent-")
+	run, err := os.MkdirTemp("/dev/shm", "volvox-agent-") // fsync costs nothing there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func newWorld(t testing.TB) *world {
 		network: &twinNetwork{attached: map[string]string{}},
 		images:  &twinImages{dir: t.TempDir(), have: map[string]bool{}}}
 	w.options = Options{Machine: machine.Machine{Name: "one", Range: "100.64.0.0/16"}, Control: w.control, Runtime: w.runtime,
-		Network: w.network, Images: w.images, Data: t.TempDir(), Run: run}
+		Network: w.network, Images: w.images, Data: filepath.Join(run, "data"), Run: filepath.Join(run, "run")}
 	if testing.Verbose() && os.Getenv("VOLVOX_TEST_LOG") != "" {
 		w.options.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
