@@ -20,7 +20,7 @@ build: ## make bin/volvox and install what it needs at run time
 	@$(MAKE) --no-print-directory bin/volvox
 
 bin/volvox: FORCE
-	@go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/volvox
+	@go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/volvox
 
 FORCE:
 
