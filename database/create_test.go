@@ -216,11 +216,11 @@ func TestCreateKilledAtEveryStep(t *testing.T) {
 			w := newWorld(t)
 			w.limits.CreateLimit = deadline
 			w.boot()
-			at := w.position()
+			seen := w.watch()
 			c, id, err := w.service.Create(w.ctx, shop)
 			w.must(err)
 			if n > 0 {
-				w.steps(id, at, func(done int) bool { return done == n })
+				w.steps(id, seen, func(done int) bool { return done == n })
 			}
 			w.kill()
 			w.boot()

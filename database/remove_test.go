@@ -138,11 +138,11 @@ func TestDeleteDuringCreate(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).boot()
-			at := w.position()
+			seen := w.watch()
 			_, create, err := w.service.Create(w.ctx, shop)
 			w.must(err)
 			if n > 0 {
-				w.steps(create, at, func(done int) bool { return done == n })
+				w.steps(create, seen, func(done int) bool { return done == n })
 			}
 			remove, err := w.service.Delete(w.ctx, "main", "shop")
 			w.must(err)
@@ -183,11 +183,11 @@ func TestDeleteDuringWait(t *testing.T) {
 func TestCancelCreate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).boot()
-	at := w.position()
+	seen := w.watch()
 	w.twin.plant("seed shop-counter-1", fault{never: true})
 	_, id, err := w.service.Create(w.ctx, shop)
 	w.must(err)
-	w.steps(id, at, func(n int) bool { return n == 8 })
+	w.steps(id, seen, func(n int) bool { return n == 8 })
 	w.must(w.engine.Cancel(w.ctx, id))
 	if info := w.ended(id); info.Status != workflow.Cancelled {
 		t.Errorf("the creation is %s: %v", info.Status, info.Error)
@@ -203,11 +203,11 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).boot()
 			w.create(shop)
-			at := w.position()
+			seen := w.watch()
 			id, err := w.service.Delete(w.ctx, "main", "shop")
 			w.must(err)
 			if n > 0 {
-				w.steps(id, at, func(done int) bool { return done == min(n, 4) })
+				w.steps(id, seen, func(done int) bool { return done == min(n, 4) })
 			}
 			w.kill()
 			w.boot()
@@ -220,10 +220,10 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).boot()
 			w.twin.plant("init shop-counter-0", fault{exits: []int{30}})
-			at := w.position()
+			seen := w.watch()
 			_, id, err := w.service.Create(w.ctx, shop)
 			w.must(err)
-			w.steps(id, at, func(done int) bool { return done == min(3+n, 7) })
+			w.steps(id, seen, func(done int) bool { return done == min(3+n, 7) })
 			w.kill()
 			w.boot()
 			if info := w.ended(id); info.Status != workflow.Failed || info.Error.Code != volvox.ActionFailed {

@@ -38,15 +38,8 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	changes := s.db.Watch(ctx, store.Now(), "instances") // before the look at all, so that nothing falls between
 	all, err := s.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	at := int64(0)
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		at, err = store.One[int64](tx, `SELECT COALESCE(MAX(tx), 0) FROM transactions`)
-		return err
-	})
 	if err != nil {
 		return err
 	}
@@ -56,7 +49,7 @@ func (s *Service) watch(ctx context.Context) error {
 		}
 	}
 	touched := map[volvox.Ref]bool{}
-	for c, err := range s.db.Watch(ctx, store.From(at), "instances") {
+	for c, err := range changes {
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,14 +159,12 @@ func (w *world) ended(id string) workflow.Info {
 	return info
 }
 
-// steps lets act be called whenever a workflow has recorded a step, with how
-// many there are, until act says true.
-func (w *world) steps(id string, from int64, act func(n int) bool) {
+// steps calls act whenever a workflow has recorded a step, with how many there
+// are since the watch, until act says true.
+func (w *world) steps(id string, watch iter.Seq2[store.Change, error], act func(n int) bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
 	n := 0
-	for c, err := range w.db.Watch(ctx, store.From(from), "steps") {
+	for c, err := range watch {
 		w.must(err)
 		if c.Row["workflow"] != id || c.Op != "insert" {
 			continue
@@ -177,15 +176,8 @@ func (w *world) steps(id string, from int64, act func(n int) bool) {
 	w.t.Fatal("the steps ended too early: ", w.ctx.Err())
 }
 
-// position is where a watch begins now.
-func (w *world) position() (at int64) {
-	w.t.Helper()
-	w.must(w.db.View(w.ctx, func(tx *store.Tx) (err error) {
-		at, err = store.One[int64](tx, `SELECT COALESCE(MAX(tx), 0) FROM transactions`)
-		return err
-	}))
-	return at
-}
+// watch sees the steps from now on.
+func (w *world) watch() iter.Seq2[store.Change, error] { return w.db.Watch(w.ctx, store.Now(), "steps") }
 
 // rows are the rows of a database that do not depend on when it was made.
 func (w *world) rows(c Cluster) string {
@@ -234,21 +226,59 @@ func dump(tx *store.Tx, q string, out *strings.Builder) error {
 	return nil
 }
 
-// nothing says that there is nothing left of any database.
-func (w *world) nothingLeft() {
+// left says what is left of any database.
+func (w *world) left() (found []string) {
 	w.t.Helper()
 	w.must(w.db.View(w.ctx, func(tx *store.Tx) error {
+		found = nil
 		for _, table := range []string{"clusters", "components", "accounts", "secrets", "instances", "instance_specs", "volumes", "placements", "actions"} {
 			n, err := store.One[int64](tx, `SELECT COUNT(*) FROM `+table)
 			if err != nil {
 				return err
 			}
 			if n != 0 {
-				w.t.Errorf("%d rows of %s are left", n, table)
+				found = append(found, fmt.Sprintf("%d rows of %s", n, table))
 			}
 		}
 		return nil
 	}))
+	return found
+}
+
+func (w *world) nothingLeft() {
+	w.t.Helper()
+	for _, what := range w.left() {
+		w.t.Errorf("%s are left", what)
+	}
+}
+
+// What the tests look at shows a database that is there, in every table, and
+// tells databases apart.
+func TestChecksSee(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).boot()
+	if left := w.left(); len(left) != 0 {
+		t.Errorf("in an empty kernel there is %v", left)
+	}
+	c := w.create(shop)
+	if left := w.left(); len(left) != 9 {
+		t.Errorf("of a database that is there only these are seen: %v", left)
+	}
+	before := w.rows(c)
+	for _, change := range []string{
+		`UPDATE instances SET generation = generation + 1 WHERE name = 'shop-counter-1'`,
+		`UPDATE components SET primary_instance = 'shop-counter-1'`,
+		`UPDATE actions SET exit = 11 WHERE name = 'join'`,
+		`DELETE FROM volumes WHERE instance = 'shop-counter-2'`,
+	} {
+		_, err := w.db.Exec(w.ctx, change)
+		w.must(err)
+		after := w.rows(c)
+		if after == before {
+			t.Errorf("this is not seen: %s", change)
+		}
+		before = after
+	}
 }
 
 // events are the lines about a thing.
@@ -264,15 +294,15 @@ func (w *world) events(kind, name string) (found []telemetry.Event) {
 // until waits until the cluster is what want says.
 func (w *world) until(name, what string, want func(Cluster) bool) {
 	w.t.Helper()
-	at := w.position()
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
+	changes := w.db.Watch(ctx, store.Now(), "clusters", "components")
 	c, err := w.service.Get(ctx, volvox.DefaultProject, name)
 	w.must(err)
 	if want(c) {
 		return
 	}
-	for _, err := range w.db.Watch(ctx, store.From(at), "clusters", "components") {
+	for _, err := range changes {
 		w.must(err)
 		c, err = w.service.Get(ctx, volvox.DefaultProject, name)
 		w.must(err)
