@@ -116,8 +116,7 @@ func checkQuestion(sql string) (string, error) {
 		case t.kind == tokenParam:
 			return "", volvox.Errorf(volvox.BadSQL, "the statement could not be run").Because("it has the placeholder %s", t.text)
 		case i+1 < len(all) && all[i+1].is(".") && schemaName(t):
-			return "", volvox.Errorf(volvox.BadSQL, "the statement could not be run").
-				Because("names have no schema before them here: %s.", t.text).WithTry("leave %s. out", t.text)
+			return "", errQualified(t)
 		}
 	}
 	switch first := strings.ToUpper(all[0].text); first {
@@ -129,6 +128,23 @@ func checkQuestion(sql string) (string, error) {
 		return "", volvox.Errorf(volvox.BadSQL, "the statement could not be run").Because("it begins with %s: nothing but SELECT is answered", first)
 	}
 	return sql[all[0].from:all[len(all)-1].to], nil
+}
+
+// CheckUnqualified refuses a statement with a name that has a schema before
+// it; drivers use it where tables are shown through views of the same names.
+func CheckUnqualified(sql string) error {
+	all := code(tokenize(sql))
+	for i, t := range all {
+		if i+1 < len(all) && all[i+1].is(".") && schemaName(t) {
+			return errQualified(t)
+		}
+	}
+	return nil
+}
+
+func errQualified(t token) error {
+	return volvox.Errorf(volvox.BadSQL, "the statement could not be run").
+		Because("names have no schema before them here: %s.", t.text).WithTry("leave %s. out", t.text)
 }
 
 func schemaName(t token) bool {

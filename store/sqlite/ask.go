@@ -74,18 +74,19 @@ func (c *conn) document(catalog *store.Catalog) error {
 // refusal says why a statement on a connection with views may not do
 // something; nil if it may. What is in the main schema is read through the
 // views alone.
-func (c *conn) refusal(a sqlite.Action, asked bool) *volvox.Error {
+func (c *conn) refusal(a sqlite.Action, kind int) *volvox.Error {
+	asked := kind == askPresent || kind == askPast
 	switch a.Type() {
 	case sqlite.OpSelect, sqlite.OpRecursive:
 		return nil
 	case sqlite.OpFunction:
 		name := functionOf(a)
-		if !asked || slices.Contains(askFunctions, name) || strings.HasPrefix(name, "volvox_") && a.Accessor() != "" {
+		if !asked || slices.Contains(askFunctions, name) || strings.HasPrefix(name, "volvox_") {
 			return nil
 		}
 		return volvox.Errorf(volvox.BadSQL, "the function %s may not be called here", name)
 	case sqlite.OpRead:
-		if c.mayRead(a) {
+		if kind == showPresent || c.mayRead(a) {
 			return nil
 		}
 		return volvox.Errorf(volvox.BadSQL, "no such table: %s", a.Table())
@@ -114,8 +115,8 @@ func (c *conn) mayRead(a sqlite.Action) bool {
 		return a.Accessor() != ""
 	case a.Database() == "temp":
 		return true
-	case a.Column() == "" && a.Database() == "":
-		return true // a subquery, of which no column is read
+	case a.Column() == "" && (a.Database() == "" || c.shown[table]):
+		return true // no column is read: SQLite asks again without the view once it has merged it
 	case table == "json_each" || table == "json_tree":
 		return true
 	}

@@ -250,8 +250,8 @@ type session struct {
 	over   error // why there are no more statements
 	failed error // the first statement that failed
 	open   []*rows
-	write  func(*statement) error // called before a statement that writes
-	adapt  func(text string) string
+	write  func(*statement) error            // called before a statement that writes
+	adapt  func(text string) (string, error) // changes or refuses a statement
 	typed  func(text string) ([]store.Column, error)
 	killed atomic.Pointer[volvox.Error] // why the connection was interrupted
 }
@@ -290,7 +290,10 @@ func (s *session) start(text string, args []any) (*statement, error) {
 		return nil, err
 	}
 	if s.adapt != nil {
-		text = s.adapt(text)
+		var err error
+		if text, err = s.adapt(text); err != nil {
+			return nil, s.fail(err)
+		}
 	}
 	st, err := s.conn.prepare(text)
 	if err != nil {

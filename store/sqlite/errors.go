@@ -22,6 +22,10 @@ func wrap(err error) error {
 		return volvox.Errorf(volvox.Corrupt, "the kernel's file is damaged").From(err)
 	case sqlite.ResultReadOnly:
 		return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").From(err)
+	case sqlite.ResultError:
+		if strings.Contains(err.Error(), "because it is a view") {
+			return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").From(err)
+		}
 	case sqlite.ResultConstraint:
 		switch code {
 		case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
@@ -34,7 +38,7 @@ func wrap(err error) error {
 // words is the message of SQLite alone.
 func words(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"sqlite: step: ", "sqlite: prepare: ", "sqlite: reset: "} {
+	for _, prefix := range []string{"sqlite: step: ", "sqlite: prepare: ", "sqlite: reset: ", "SQL logic error: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return text

@@ -168,11 +168,11 @@ var integerKey = regexp.MustCompile(`(?i)\bINTEGER\s+PRIMARY\s+KEY\b`)
 
 // withoutRowid makes a table one tree, ordered by its primary key, unless
 // SQLite is to choose the key.
-func withoutRowid(text string) string {
+func withoutRowid(text string) (string, error) {
 	if !createTable.MatchString(text) || integerKey.MatchString(text) {
-		return text
+		return text, nil
 	}
-	return text + " WITHOUT ROWID"
+	return text + " WITHOUT ROWID", nil
 }
 
 // quote makes a name of SQL of s.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,8 +19,17 @@ const moment = "(SELECT tx FROM temp.volvox_moment)"
 
 // prepareLook makes a fresh connection ready for build.
 func prepareLook(c *conn, kind int) error {
-	if err := c.do("CREATE TEMP TABLE volvox_moment (tx BIGINT NOT NULL)"); err != nil {
+	unwritable := func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) {
+		return sqlite.Value{}, errors.New("nothing is written here")
+	}
+	// SQLite looks at the defaults of columns when it plans to use an index.
+	if err := c.CreateFunction("volvox_tx", &sqlite.FunctionImpl{AllowIndirect: true, Scalar: unwritable}); err != nil {
 		return err
+	}
+	if kind != showPresent {
+		if err := c.once("CREATE TEMP TABLE volvox_moment (tx BIGINT NOT NULL)"); err != nil {
+			return err
+		}
 	}
 	asked := kind == askPresent || kind == askPast
 	if asked {
@@ -31,7 +41,7 @@ func prepareLook(c *conn, kind int) error {
 		if c.trusted {
 			return sqlite.AuthResultOK
 		}
-		if why := c.refusal(a, asked); why != nil {
+		if why := c.refusal(a, kind); why != nil {
 			c.refused = why
 			return sqlite.AuthResultDeny
 		}

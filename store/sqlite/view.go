@@ -77,7 +77,7 @@ func (rs *readers) take(ctx context.Context, kind int) (*conn, error) {
 		return c, nil
 	}
 	c, err := openConn(rs.path, sqlite.OpenReadOnly, "cache_size=-4000", "foreign_keys=ON")
-	if err == nil && kind != showPresent {
+	if err == nil {
 		err = prepareLook(c, kind)
 	}
 	if err != nil {
@@ -173,6 +173,7 @@ func (c *conn) begin(look store.Look, kind int, s *session) error {
 	if err := c.do("BEGIN"); err != nil || kind == showPresent {
 		return err
 	}
+	s.adapt = func(text string) (string, error) { return text, store.CheckUnqualified(text) }
 	if kind == askPresent || kind == askPast {
 		s.typed = c.describe
 	}

@@ -131,8 +131,8 @@ func testTransactions(t *testing.T, open Open) {
 	if len(got) != 2 {
 		t.Fatalf("two closures wrote something, got %+v", got)
 	}
-	same(t, "first", fmt.Sprint(got[0].Tx, got[0].Actor, got[0].Name, *got[0].Workflow, *got[0].Step), fmt.Sprint(before+1, " user:ann", "stock up", "w1 ", 3))
-	same(t, "second", fmt.Sprint(got[1].Tx, got[1].Actor, got[1].Name, got[1].Workflow == nil), fmt.Sprint(before+2, " system", "", true))
+	same(t, "first", fmt.Sprintln(got[0].Tx, got[0].Actor, got[0].Name, *got[0].Workflow, *got[0].Step), fmt.Sprintln(before+1, "user:ann stock up w1 3"))
+	same(t, "second", fmt.Sprintln(got[1].Tx, got[1].Actor, got[1].Name, got[1].Workflow == nil), fmt.Sprintln(before+2, "system", "", true))
 	same(t, "versions", all[string](t, db, "SELECT name || ' ' || count || ' ' || (tx - $1) || ' ' || rev FROM goods ORDER BY name", before),
 		[]string{"0 9 2 2", "1 2 1 2", "2 2 1 2"})
 	times := all[int64](t, db, "SELECT created_at FROM transactions ORDER BY tx")

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -155,7 +155,7 @@ func ask(t testing.TB, db *store.DB, q store.Question) ([]string, []string) {
 
 func tryAsk(db *store.DB, q store.Question) (columns, rows []string, err error) {
 	columns, err = db.Ask(context.Background(), q, func(_ []string, row []any) error {
-		rows = append(rows, fmt.Sprint(row...))
+		rows = append(rows, strings.TrimSuffix(fmt.Sprintln(row...), "\n"))
 		return nil
 	})
 	return columns, rows, err
@@ -189,8 +189,3 @@ func collect(ctx context.Context, t testing.TB, db *store.DB, from store.Start, 
 }
 
 var errUndo = errors.New("undo")
-
-func sorted(s []string) []string {
-	slices.Sort(s)
-	return s
-}
