@@ -177,7 +177,9 @@ func (w *world) steps(id string, watch iter.Seq2[store.Change, error], act func(
 }
 
 // watch sees the steps from now on.
-func (w *world) watch() iter.Seq2[store.Change, error] { return w.db.Watch(w.ctx, store.Now(), "steps") }
+func (w *world) watch() iter.Seq2[store.Change, error] {
+	return w.db.Watch(w.ctx, store.Now(), "steps")
+}
 
 // rows are the rows of a database that do not depend on when it was made.
 func (w *world) rows(c Cluster) string {
