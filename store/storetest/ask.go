@@ -15,7 +15,7 @@ import (
 func testAsk(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
 	at := time.Date(2026, 1, 31, 12, 0, 0, 5000, time.UTC)
-	exec(t, db, "INSERT INTO goods (name, count, ready, labels, sold_at) VALUES ('a', 1, $1, $2, $3), ('b', 2, $4, NULL, NULL)",
+	do(t, db, "INSERT INTO goods (name, count, ready, labels, sold_at) VALUES ('a', 1, $1, $2, $3), ('b', 2, $4, NULL, NULL)",
 		true, map[string]int{"x": 1}, at, false)
 	for _, c := range []struct{ sql, columns, rows string }{
 		{"SELECT name, sold_at FROM goods ORDER BY name", "name sold_at", "a 2026-01-31T12:00:00.000005Z|b <nil>"},
@@ -52,8 +52,8 @@ func testAsk(t *testing.T, open Open) {
 
 func testAskRefusals(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 'secret')")
-	exec(t, db, "UPDATE goods SET key = 'secret2'")
+	do(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 'secret')")
+	do(t, db, "UPDATE goods SET key = 'secret2'")
 	for sql, code := range map[string]volvox.Code{
 		"":                                       volvox.BadSQL,
 		" ; -- nothing":                          volvox.BadSQL,
@@ -112,9 +112,9 @@ func testAskRefusals(t *testing.T, open Open) {
 // testAskSecrets tries to get at a secret in many ways.
 func testAskSecrets(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop, schema("peek", `CREATE VIEW peek AS SELECT name, key AS k, length(key) AS l FROM goods;`))
-	exec(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 'hunter2'), ('b', 1, NULL)")
+	do(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 'hunter2'), ('b', 1, NULL)")
 	_, then := lastTx(t, db)
-	exec(t, db, "UPDATE goods SET key = 'hunter22' WHERE name = 'a'")
+	do(t, db, "UPDATE goods SET key = 'hunter22' WHERE name = 'a'")
 	for _, at := range []time.Time{{}, then} {
 		for _, sql := range []string{
 			"SELECT * FROM goods", "SELECT key FROM goods", "SELECT goods.key FROM goods", "SELECT * FROM goods_history",
@@ -161,9 +161,9 @@ func testAskLimits(t *testing.T, open Open) {
 
 func testAskPast(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
 	_, one := lastTx(t, db)
-	exec(t, db, "UPDATE goods SET count = 2")
+	do(t, db, "UPDATE goods SET count = 2")
 	_, rows := ask(t, db, store.Question{SQL: "SELECT count, now() FROM goods", AsOf: one})
 	same(t, "then", rows, []string{"1 " + store.TimeText(one.UnixMicro())})
 	_, rows = ask(t, db, store.Question{SQL: "SELECT amount FROM stock", AsOf: one})

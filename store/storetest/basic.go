@@ -34,7 +34,7 @@ func testValues(t *testing.T, open Open) {
 	full := good{"bolt", 7, &price, true, "k", []label{{"red"}}, json.RawMessage(`{"a":1}`), at}
 	empty := good{Name: "nut"}
 	for _, g := range []good{full, empty} {
-		exec(t, db, "INSERT INTO goods (name, count, price, ready, key, labels, raw, sold_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		do(t, db, "INSERT INTO goods (name, count, price, ready, key, labels, raw, sold_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 			g.Name, g.Count, g.Price, g.Ready, g.Key, g.Labels, g.Raw, g.SoldAt)
 	}
 	const columns = "SELECT name, count, price, ready, key, labels, raw, sold_at FROM goods ORDER BY name"
@@ -46,7 +46,7 @@ func testValues(t *testing.T, open Open) {
 	same(t, "null time", all[*time.Time](t, db, "SELECT sold_at FROM goods WHERE name = $1", "nut"), []*time.Time{nil})
 	same(t, "order of placeholders", all[string](t, db, "SELECT name FROM goods WHERE count = $2 AND name = $1", "bolt", 7), []string{"bolt"})
 	same(t, "a placeholder twice", all[string](t, db, "SELECT name FROM goods WHERE name = $1 OR name = $1", "bolt"), []string{"bolt"})
-	exec(t, db, "UPDATE goods SET key = $1, raw = $2 WHERE name = $3", netip.MustParseAddr("100.64.0.1"), []byte{0, 255}, "nut")
+	do(t, db, "UPDATE goods SET key = $1, raw = $2 WHERE name = $3", netip.MustParseAddr("100.64.0.1"), []byte{0, 255}, "nut")
 	same(t, "text of its own", all[netip.Addr](t, db, "SELECT key FROM goods WHERE name = 'nut'"), []netip.Addr{netip.MustParseAddr("100.64.0.1")})
 	same(t, "bytes", all[[]byte](t, db, "SELECT raw FROM goods WHERE name = 'nut'"), [][]byte{{0, 255}})
 	if _, err := db.Exec(context.Background(), "UPDATE goods SET count = $1", make(chan int)); err == nil {
@@ -59,7 +59,7 @@ func testValues(t *testing.T, open Open) {
 
 func testScan(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1), ('b', 300)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1), ('b', 300)")
 	err := db.View(context.Background(), func(tx *store.Tx) error {
 		type part struct {
 			Name string `json:"name"`
@@ -115,11 +115,11 @@ func testTransactions(t *testing.T, open Open) {
 		return err
 	}))
 	must(t, db.Update(ctx, func(tx *store.Tx) error { _, err := store.All[string](tx, "SELECT name FROM goods"); return err }))
-	exec(t, db, "UPDATE goods SET count = 3 WHERE name = 'none'")
+	do(t, db, "UPDATE goods SET count = 3 WHERE name = 'none'")
 	if err := db.Update(ctx, func(tx *store.Tx) error { tx.Exec("DELETE FROM goods"); return errUndo }); err != errUndo {
 		t.Fatalf("the closure's error: %v", err)
 	}
-	exec(t, db, "UPDATE goods SET count = 9 WHERE name = '0'")
+	do(t, db, "UPDATE goods SET count = 9 WHERE name = '0'")
 	type row struct {
 		Tx       int64   `json:"tx"`
 		Actor    string  `json:"actor"`
@@ -146,7 +146,7 @@ func testTransactions(t *testing.T, open Open) {
 func testRefusals(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
 	ctx := context.Background()
-	exec(t, db, "INSERT INTO goods (name) VALUES ('a')")
+	do(t, db, "INSERT INTO goods (name) VALUES ('a')")
 	_, err := db.Exec(ctx, "INSERT INTO goods (name) VALUES ('a')")
 	wish(t, err, volvox.Exists)
 	nested := func(tx *store.Tx) error {
@@ -208,11 +208,11 @@ func testRefusals(t *testing.T, open Open) {
 func testViews(t *testing.T, open Open) {
 	db := begin(t, open, Limits{View: time.Second / 20}, shop)
 	ctx := context.Background()
-	exec(t, db, "INSERT INTO goods (name) VALUES ('a')")
+	do(t, db, "INSERT INTO goods (name) VALUES ('a')")
 	must(t, db.View(ctx, func(tx *store.Tx) error {
 		before, err := store.One[int](tx, "SELECT count(*) FROM goods")
 		must(t, err)
-		exec(t, db, "INSERT INTO goods (name) VALUES ('b')")
+		do(t, db, "INSERT INTO goods (name) VALUES ('b')")
 		after, err := store.One[int](tx, "SELECT count(*) FROM goods")
 		must(t, err)
 		same(t, "one snapshot", after, before)
@@ -241,7 +241,7 @@ func testViews(t *testing.T, open Open) {
 func testReopen(t *testing.T, open Open) {
 	dir := t.TempDir()
 	db := reopen(t, open, dir, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name) VALUES ('a')")
+	do(t, db, "INSERT INTO goods (name) VALUES ('a')")
 	tx, at := lastTx(t, db)
 	must(t, db.Close())
 	must(t, db.Close())
@@ -249,7 +249,7 @@ func testReopen(t *testing.T, open Open) {
 	wish(t, err, volvox.Unavailable)
 	wish(t, db.View(context.Background(), func(*store.Tx) error { return nil }), volvox.Unavailable)
 	db = reopen(t, open, dir, Limits{}, shop)
-	exec(t, db, "UPDATE goods SET count = 1")
+	do(t, db, "UPDATE goods SET count = 1")
 	next, later := lastTx(t, db)
 	if next != tx+1 || !later.After(at) {
 		t.Fatalf("transaction %d at %s after %d at %s", next, later, tx, at)

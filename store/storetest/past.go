@@ -12,11 +12,11 @@ import (
 
 func testPast(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1), ('b', 1)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1), ('b', 1)")
 	_, one := lastTx(t, db)
-	exec(t, db, "UPDATE goods SET count = 2 WHERE name = 'a'")
+	do(t, db, "UPDATE goods SET count = 2 WHERE name = 'a'")
 	_, two := lastTx(t, db)
-	exec(t, db, "DELETE FROM goods WHERE name = 'b'")
+	do(t, db, "DELETE FROM goods WHERE name = 'b'")
 	_, three := lastTx(t, db)
 	const query = "SELECT name || count FROM goods ORDER BY name"
 	same(t, "before", all[string](t, db.AsOf(one.Add(-time.Microsecond)), query), []string(nil))
@@ -46,7 +46,7 @@ func testPast(t *testing.T, open Open) {
 
 func testPastRefusals(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
 	ctx := context.Background()
 	_, now := lastTx(t, db)
 	try := func(at time.Time, stmt string) error {
@@ -78,9 +78,9 @@ func testPastViews(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop, schema("reports",
 		`-- Rich.
 CREATE VIEW rich AS WITH big AS (SELECT name, amount FROM stock WHERE amount > 1) SELECT name, amount * 2 AS double FROM big;`))
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 2)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 2)")
 	_, one := lastTx(t, db)
-	exec(t, db, "UPDATE goods SET count = 5")
+	do(t, db, "UPDATE goods SET count = 5")
 	const query = "SELECT double FROM rich"
 	same(t, "now", all[int](t, db, query), []int{10})
 	same(t, "then", all[int](t, db.AsOf(one), query), []int{4})
@@ -111,7 +111,7 @@ func testPastStands(t *testing.T, open Open) {
 	for range 60 {
 		at := time.Now()
 		first := all[int](t, db.AsOf(at), "SELECT count(*) FROM goods")
-		exec(t, db, "INSERT INTO sales (number, name) VALUES ($1, 'x')", at.UnixNano())
+		do(t, db, "INSERT INTO sales (number, name) VALUES ($1, 'x')", at.UnixNano())
 		same(t, "the same moment", all[int](t, db.AsOf(at), "SELECT count(*) FROM goods"), first)
 	}
 	cancel()

@@ -54,8 +54,8 @@ func testMigrations(t *testing.T, open Open) {
 	same(t, "nothing half done", all[int](t, db, "SELECT count(*) FROM migrations WHERE owner = 'bad'"), []int{0})
 	must(t, db.Migrate(ctx, schema("bad", "CREATE TABLE c (k TEXT PRIMARY KEY);")))
 	must(t, db.Migrate(ctx, schema("bad", "CREATE TABLE c (k TEXT PRIMARY KEY);", "DROP TABLE c;", "CREATE TABLE c (k TEXT PRIMARY KEY, n BIGINT);")))
-	exec(t, db, "INSERT INTO c (k, n) VALUES ('a', 1)")
-	exec(t, db, "UPDATE c SET n = 2")
+	do(t, db, "INSERT INTO c (k, n) VALUES ('a', 1)")
+	do(t, db, "UPDATE c SET n = 2")
 	same(t, "history", all[int](t, db, "SELECT n FROM c_history"), []int{1})
 	if err := db.Migrate(ctx, store.Schema{Owner: "odd", Migrations: fstest.MapFS{"one.sql": {}}}); err == nil {
 		t.Fatal("a file without a number was taken")
@@ -100,10 +100,10 @@ func testAddColumn(t *testing.T, open Open) {
 	const one = `-- Things.
 CREATE TABLE things (k TEXT PRIMARY KEY, n BIGINT NOT NULL DEFAULT 0, old TEXT);`
 	must(t, db.Migrate(ctx, schema("s", one)))
-	exec(t, db, "INSERT INTO things (k, n, old) VALUES ('a', 1, 'o')")
-	exec(t, db, "UPDATE things SET n = 2")
+	do(t, db, "INSERT INTO things (k, n, old) VALUES ('a', 1, 'o')")
+	do(t, db, "UPDATE things SET n = 2")
 	_, before := lastTx(t, db)
-	exec(t, db, "INSERT INTO things (k, n) VALUES ('b', 3)")
+	do(t, db, "INSERT INTO things (k, n) VALUES ('b', 3)")
 	const two = `ALTER TABLE things ADD COLUMN color TEXT NOT NULL DEFAULT 'gray'; -- What it looks like.
 ALTER TABLE things ADD COLUMN pin TEXT; -- secret: Of the lock.
 ALTER TABLE things DROP COLUMN old;
@@ -111,7 +111,7 @@ UPDATE things SET n = n + 10, pin = '1234' WHERE k = 'a';`
 	must(t, db.Migrate(ctx, schema("s", one, two)))
 	same(t, "now", all[string](t, db, "SELECT k || n || color || rev FROM things ORDER BY k"), []string{"a12gray3", "b3gray1"})
 	same(t, "then", all[string](t, db.AsOf(before), "SELECT k || n || color || rev FROM things"), []string{"a2gray2"})
-	exec(t, db, "UPDATE things SET color = 'red' WHERE k = 'b'")
+	do(t, db, "UPDATE things SET color = 'red' WHERE k = 'b'")
 	same(t, "history", all[string](t, db, "SELECT k || n || color FROM things_history ORDER BY k, tx_end"), []string{"a1gray", "a2gray", "b3gray"})
 	_, rows := ask(t, db, store.Question{SQL: "SELECT pin, color FROM things ORDER BY k"})
 	same(t, "asked", rows, []string{"**** gray", "<nil> red"})
@@ -127,8 +127,8 @@ UPDATE things SET n = n + 10, pin = '1234' WHERE k = 'a';`
 func testHistory(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
 	ctx := context.Background()
-	exec(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 's')")
-	exec(t, db, "UPDATE goods SET count = 2")
+	do(t, db, "INSERT INTO goods (name, count, key) VALUES ('a', 1, 's')")
+	do(t, db, "UPDATE goods SET count = 2")
 	must(t, db.Update(ctx, func(tx *store.Tx) error {
 		for i := range 3 {
 			if _, err := tx.Exec("UPDATE goods SET count = $1", i+3); err != nil {
@@ -141,9 +141,9 @@ func testHistory(t *testing.T, open Open) {
 		}
 		return err
 	}))
-	exec(t, db, "UPDATE goods SET name = 'b'")
-	exec(t, db, "DELETE FROM goods")
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('b', 9)")
+	do(t, db, "UPDATE goods SET name = 'b'")
+	do(t, db, "DELETE FROM goods")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('b', 9)")
 	same(t, "history", all[string](t, db, "SELECT name || count || ' ' || rev || ' ' || (tx_end - tx) FROM goods_history ORDER BY tx_end"),
 		[]string{"a1 1 1", "a2 2 1", "a5 5 1", "b5 6 1"})
 	same(t, "live", all[string](t, db, "SELECT name || count || ' ' || rev FROM goods"), []string{"b9 1"})
@@ -151,15 +151,15 @@ func testHistory(t *testing.T, open Open) {
 
 func testAppendOnly(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO sales (number, name) VALUES (1, 'a')")
+	do(t, db, "INSERT INTO sales (number, name) VALUES (1, 'a')")
 	_, then := lastTx(t, db)
-	exec(t, db, "INSERT INTO sales (number, name) VALUES (2, 'b')")
+	do(t, db, "INSERT INTO sales (number, name) VALUES (2, 'b')")
 	if _, err := db.Exec(context.Background(), "UPDATE sales SET name = 'c'"); err == nil {
 		t.Fatal("an append-only table was updated")
 	}
 	same(t, "then", all[string](t, db.AsOf(then), "SELECT name FROM sales"), []string{"a"})
 	before, _ := lastTx(t, db)
-	exec(t, db, "DELETE FROM sales WHERE number = 1")
+	do(t, db, "DELETE FROM sales WHERE number = 1")
 	if after, _ := lastTx(t, db); after != before+1 {
 		t.Fatal("a delete was no transaction")
 	}
@@ -167,12 +167,12 @@ func testAppendOnly(t *testing.T, open Open) {
 
 func testReplace(t *testing.T, open Open) {
 	db := begin(t, open, Limits{}, shop)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 1)")
 	_, one := lastTx(t, db)
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 2) ON CONFLICT (name) DO UPDATE SET count = excluded.count")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 2) ON CONFLICT (name) DO UPDATE SET count = excluded.count")
 	_, two := lastTx(t, db)
-	exec(t, db, "INSERT OR REPLACE INTO goods (name, count) VALUES ('a', 3)")
-	exec(t, db, "INSERT INTO goods (name, count) VALUES ('a', 4) ON CONFLICT DO NOTHING")
+	do(t, db, "INSERT OR REPLACE INTO goods (name, count) VALUES ('a', 3)")
+	do(t, db, "INSERT INTO goods (name, count) VALUES ('a', 4) ON CONFLICT DO NOTHING")
 	same(t, "now", all[int](t, db, "SELECT count FROM goods"), []int{3})
 	same(t, "two", all[int](t, db.AsOf(two), "SELECT count FROM goods"), []int{2})
 	same(t, "one", all[int](t, db.AsOf(one), "SELECT count FROM goods"), []int{1})

@@ -109,7 +109,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func exec(t testing.TB, db *store.DB, stmt string, args ...any) int64 {
+func do(t testing.TB, db *store.DB, stmt string, args ...any) int64 {
 	t.Helper()
 	n, err := db.Exec(context.Background(), stmt, args...)
 	if err != nil {

@@ -32,7 +32,7 @@ func testWatch(t *testing.T, open Open) {
 	defer cancel()
 	start, _ := lastTx(t, db)
 	write := func() {
-		exec(t, db, "INSERT INTO goods (name, count, ready) VALUES ('a', 1, $1)", true)
+		do(t, db, "INSERT INTO goods (name, count, ready) VALUES ('a', 1, $1)", true)
 		must(t, db.Update(ctx, func(tx *store.Tx) error {
 			for _, stmt := range []string{"UPDATE goods SET count = 2", "UPDATE goods SET count = 3", "INSERT INTO goods (name) VALUES ('b')",
 				"INSERT INTO goods (name) VALUES ('c')", "DELETE FROM goods WHERE name = 'c'", "INSERT INTO sales (number, name) VALUES (1, 'a')"} {
@@ -42,9 +42,9 @@ func testWatch(t *testing.T, open Open) {
 			}
 			return nil
 		}))
-		exec(t, db, "UPDATE goods SET name = 'z' WHERE name = 'a'")
-		exec(t, db, "DELETE FROM goods WHERE name = 'b'")
-		exec(t, db, "INSERT OR REPLACE INTO goods (name, count) VALUES ('z', 8)")
+		do(t, db, "UPDATE goods SET name = 'z' WHERE name = 'a'")
+		do(t, db, "DELETE FROM goods WHERE name = 'b'")
+		do(t, db, "INSERT OR REPLACE INTO goods (name, count) VALUES ('z', 8)")
 	}
 	want := []string{"insert goods a 1 r1.", "update goods a 3 r3", "insert goods b 0 r1", "insert sales a <nil> r1.",
 		"delete goods a 3 r3", "insert goods z 3 r4.", "delete goods b 0 r1.", "update goods z 8 r1."}
