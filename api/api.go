@@ -139,14 +139,15 @@ func (s *server) recovering(h http.Handler) http.Handler {
 	})
 }
 
-// project chooses whose things are meant.
-type project struct {
+// InProject chooses whose things are meant. It is exported because the
+// framework sees only exported fields of what it embeds.
+type InProject struct {
 	Project string `query:"project" default:"main" doc:"The project whose things are meant."`
 }
 
-// named is the path of one thing in a project.
-type named struct {
-	project
+// Named is the path of one thing in a project.
+type Named struct {
+	InProject
 	Name string `path:"name" doc:"The name of the thing."`
 }
 

@@ -25,7 +25,7 @@ type Removal struct {
 
 // wish is a body with a project beside it, which counts when the body names none.
 type wish struct {
-	project
+	InProject
 	Body database.Wish
 }
 
@@ -42,7 +42,7 @@ func (s *server) databases() (Databases, error) {
 }
 
 func (s *server) databaseRoutes() {
-	list(s, route(http.MethodGet, "/v1/databases", "list-databases", "All databases"), func(ctx context.Context, in *project) ([]database.Cluster, error) {
+	list(s, route(http.MethodGet, "/v1/databases", "list-databases", "All databases"), func(ctx context.Context, in *InProject) ([]database.Cluster, error) {
 		d, err := s.databases()
 		if err != nil {
 			return nil, err
@@ -66,7 +66,7 @@ func (s *server) databaseRoutes() {
 		}
 		return d.Plan(ctx, in.wish())
 	})
-	handle(s, route(http.MethodGet, "/v1/databases/{name}", "get-database", "One database"), func(ctx context.Context, in *named) (c database.Cluster, err error) {
+	handle(s, route(http.MethodGet, "/v1/databases/{name}", "get-database", "One database"), func(ctx context.Context, in *Named) (c database.Cluster, err error) {
 		d, err := s.databases()
 		if err != nil {
 			return c, err
@@ -75,7 +75,7 @@ func (s *server) databaseRoutes() {
 	})
 	remove := route(http.MethodDelete, "/v1/databases/{name}", "delete-database", "Delete a database with its data; the answer names the workflow that does it")
 	remove.DefaultStatus = http.StatusAccepted
-	handle(s, remove, func(ctx context.Context, in *named) (r Removal, err error) {
+	handle(s, remove, func(ctx context.Context, in *Named) (r Removal, err error) {
 		d, err := s.databases()
 		if err != nil {
 			return r, err
@@ -88,7 +88,7 @@ func (s *server) databaseRoutes() {
 
 func (s *server) databaseParts() {
 	type connection struct {
-		named
+		Named
 		Reveal bool `query:"reveal" doc:"Show the password."`
 	}
 	handle(s, route(http.MethodGet, "/v1/databases/{name}/connection", "get-connection", "How a client reaches a database"), func(ctx context.Context, in *connection) (c database.Connection, err error) {
@@ -98,7 +98,7 @@ func (s *server) databaseParts() {
 		}
 		return d.Connection(ctx, in.Project, in.Name, in.Reveal)
 	})
-	list(s, route(http.MethodGet, "/v1/databases/{name}/instances", "list-members", "The members of a database"), func(ctx context.Context, in *named) (is []instance.Instance, err error) {
+	list(s, route(http.MethodGet, "/v1/databases/{name}/instances", "list-members", "The members of a database"), func(ctx context.Context, in *Named) (is []instance.Instance, err error) {
 		if d, err := s.databases(); err != nil {
 			return nil, err
 		} else if _, err := d.Get(ctx, in.Project, in.Name); err != nil {
@@ -111,7 +111,7 @@ func (s *server) databaseParts() {
 		return is, err
 	})
 	type events struct {
-		named
+		Named
 		Limit int `query:"limit" default:"200" minimum:"1" maximum:"10000" doc:"At most so many of the newest."`
 	}
 	list(s, route(http.MethodGet, "/v1/databases/{name}/events", "list-database-events", "What happened to a database and its members, oldest first"), func(ctx context.Context, in *events) ([]telemetry.Event, error) {
@@ -122,7 +122,7 @@ func (s *server) databaseParts() {
 		return d.Events(ctx, in.Project, in.Name, in.Limit)
 	})
 	list(s, route(http.MethodPost, "/v1/apply", "apply-file", "Make what a file describes, or say what would be done"), func(ctx context.Context, in *struct {
-		project
+		InProject
 		Body File
 	}) ([]database.Applied, error) {
 		return s.apply(ctx, in.Project, in.Body)

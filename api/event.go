@@ -10,7 +10,7 @@ import (
 
 func (s *server) eventRoutes() {
 	type filter struct {
-		project
+		InProject
 		Kind  string `query:"kind" doc:"Of things of this kind only: cluster, instance, machine."`
 		Name  string `query:"name" doc:"Of the thing of this name only."`
 		Limit int    `query:"limit" default:"200" minimum:"1" maximum:"10000" doc:"At most so many of the newest."`

@@ -26,15 +26,15 @@ func metrics(name string, m agent.Metrics) Metrics {
 
 func (s *server) instanceRoutes() {
 	list(s, route(http.MethodGet, "/v1/instances", "list-instances", "All instances"), func(ctx context.Context, in *struct {
-		project
+		InProject
 		Cluster string `query:"cluster" doc:"Only members of this database."`
 	}) ([]instance.Instance, error) {
 		return s.instances(ctx, instance.Filter{Project: in.Project, Cluster: in.Cluster})
 	})
-	handle(s, route(http.MethodGet, "/v1/instances/{name}", "get-instance", "One instance"), func(ctx context.Context, in *named) (instance.Instance, error) {
+	handle(s, route(http.MethodGet, "/v1/instances/{name}", "get-instance", "One instance"), func(ctx context.Context, in *Named) (instance.Instance, error) {
 		return s.instance(ctx, in)
 	})
-	handle(s, route(http.MethodGet, "/v1/instances/{name}/metrics", "get-metrics", "What an instance uses"), func(ctx context.Context, in *named) (Metrics, error) {
+	handle(s, route(http.MethodGet, "/v1/instances/{name}/metrics", "get-metrics", "What an instance uses"), func(ctx context.Context, in *Named) (Metrics, error) {
 		i, err := s.instance(ctx, in)
 		if err != nil {
 			return Metrics{}, err
@@ -45,7 +45,7 @@ func (s *server) instanceRoutes() {
 		m, err := s.Agent.Metrics(ctx, i.ID)
 		return metrics(i.Name, m), err
 	})
-	list(s, route(http.MethodGet, "/v1/metrics", "list-metrics", "What all running instances use"), func(ctx context.Context, in *project) (out []Metrics, err error) {
+	list(s, route(http.MethodGet, "/v1/metrics", "list-metrics", "What all running instances use"), func(ctx context.Context, in *InProject) (out []Metrics, err error) {
 		if s.Agent == nil {
 			return nil, notReady("agent")
 		}
@@ -58,13 +58,13 @@ func (s *server) instanceRoutes() {
 		return out, err
 	})
 	type logs struct {
-		named
+		Named
 		Lines  int  `query:"lines" default:"200" minimum:"0" maximum:"1000000" doc:"So many of the last lines."`
 		Follow bool `query:"follow" doc:"Go on with what is printed from now on."`
 	}
 	stream(s, route(http.MethodGet, "/v1/instances/{name}/logs", "get-logs", "What an instance printed"), "text/plain; charset=utf-8", "Lines as they were printed.",
 		func(ctx context.Context, in *logs, out *output) error {
-			i, err := s.instance(ctx, &in.named)
+			i, err := s.instance(ctx, &in.Named)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func (s *server) instances(ctx context.Context, f instance.Filter) (is []instanc
 	return is, err
 }
 
-func (s *server) instance(ctx context.Context, in *named) (i instance.Instance, err error) {
+func (s *server) instance(ctx context.Context, in *Named) (i instance.Instance, err error) {
 	err = s.view(ctx, func(tx *store.Tx) error {
 		i, err = instance.Get(tx, in.Project, in.Name)
 		return err

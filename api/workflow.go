@@ -24,7 +24,7 @@ type Progress struct {
 
 func (s *server) workflowRoutes() {
 	list(s, route(http.MethodGet, "/v1/workflows", "list-workflows", "Workflows, newest first"), func(ctx context.Context, in *struct {
-		project
+		InProject
 		Kind    string          `query:"kind" doc:"About things of this kind only, as in cluster."`
 		Subject string          `query:"subject" doc:"About the thing of this name only."`
 		Status  workflow.Status `query:"status" doc:"Of this status only."`
