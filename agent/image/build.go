@@ -1,26 +1,19 @@
 package image
 
 import (
-	"archive/tar"
-	"bufio"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/agent/apt"
 	"github.com/volvox-os/volvox/machine"
 )
 
@@ -30,61 +23,37 @@ func (s *Store) build(ctx context.Context, r reference, say func(string)) (recor
 	if r.path != "" {
 		return s.buildArchive(ctx, r, say)
 	}
-	rec, err := s.buildPackages(ctx, r, young, say)
-	if worthNewest(err) {
+	rec, err := s.buildPackages(ctx, r, false, say)
+	if apt.Stale(err) {
 		// a new look at every mirror may help: an index can be younger than
 		// our copy, and a mirror may answer again
-		rec, err = s.buildPackages(ctx, r, newest, say)
+		rec, err = s.buildPackages(ctx, r, true, say)
 	}
 	return rec, err
 }
 
-// worthNewest says whether a build that used kept indexes is to be tried with
-// new ones.
-func worthNewest(err error) bool {
-	var stale *staleError
-	return errors.As(err, &stale)
-}
-
-// staleError is a failure that may be due to copies that are too old.
-type staleError struct{ error }
-
-func (e *staleError) Unwrap() error { return e.error }
-
-func stale(c *catalog, err error) error {
-	switch codeOf(err) {
-	case volvox.NoPackage, volvox.MirrorUnavailable, volvox.Signature, volvox.Checksum:
-		if !c.fresh {
-			return &staleError{err}
-		}
-	}
-	return err
-}
-
-func (s *Store) buildPackages(ctx context.Context, r reference, f freshness, say func(string)) (record, error) {
-	if f == newest {
+func (s *Store) buildPackages(ctx context.Context, r reference, newest bool, say func(string)) (record, error) {
+	if newest {
 		say("asking all mirrors again")
 	} else {
-		say("resolving " + names(r.requests))
+		say("resolving " + apt.Names(r.packages))
 	}
-	c, err := s.lists.load(ctx, f)
+	c, err := s.sources.Resolve(ctx, apt.Wish{Packages: r.packages, Base: basePackages, Drop: droppedName}, newest)
 	if err != nil {
 		return record{}, err
 	}
-	defer c.close()
-	items, err := resolve(c, r.requests)
-	if err != nil {
-		return record{}, stale(c, err)
-	}
+	defer c.Close()
 	rec := record{Rules: rulesVersion, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
-	for _, it := range items {
-		rec.Packages = append(rec.Packages, machine.Package{Name: it.name, Version: it.version, SHA256: it.promise.sha256})
+	var size int64
+	for _, p := range c.Packages {
+		rec.Packages = append(rec.Packages, machine.Package{Name: p.Name, Version: p.Version, SHA256: p.SHA256})
+		size += p.Size
 	}
 	rec.Digest = digestPackages(rec.Packages)
 	if have, ok, err := s.adopt(refRecord{Ref: r.text, Digest: rec.Digest}); ok {
 		return have, err
 	}
-	if err := s.checkSpace(items); err != nil {
+	if err := s.checkSpace(c); err != nil {
 		return record{}, err
 	}
 	st, err := s.newStaging()
@@ -101,13 +70,9 @@ func (s *Store) buildPackages(ctx context.Context, r reference, f freshness, say
 	if err := t.mergeUsr(); err != nil {
 		return record{}, err
 	}
-	var size int64
-	for _, it := range items {
-		size += it.promise.size
-	}
-	say(fmt.Sprintf("fetching %d packages, %s", len(items), bytesText(size)))
-	if err := s.unpackAll(ctx, c, items, t, say); err != nil {
-		return record{}, stale(c, err)
+	say(fmt.Sprintf("fetching %d packages, %s", len(c.Packages), bytesText(size)))
+	if err := s.unpackAll(ctx, c, t, say); err != nil {
+		return record{}, err
 	}
 	t.unmerge()
 	return s.complete(st, t, rec, refRecord{Ref: r.text}, true)
@@ -154,12 +119,12 @@ func (s *Store) adopt(rr refRecord) (rec record, ok bool, err error) {
 
 // checkSpace refuses early what cannot fit. Installed sizes are what
 // maintainers say, documentation included, so only a part is counted.
-func (s *Store) checkSpace(items []item) error {
+func (s *Store) checkSpace(c *apt.Closure) error {
 	var need int64
-	for _, it := range items {
-		need += it.installed * 6 / 10
-		if _, err := os.Stat(s.blobFile(it.promise)); err != nil {
-			need += it.promise.size
+	for i, p := range c.Packages {
+		need += p.Installed * 6 / 10
+		if !c.Have(i) {
+			need += p.Size
 		}
 	}
 	var stat unix.Statfs_t
@@ -173,109 +138,39 @@ func (s *Store) checkSpace(items []item) error {
 	return nil
 }
 
-// bySize returns the positions of the items, largest package first.
-func bySize(items []item) []int {
-	order := make([]int, len(items))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return -cmp.Compare(items[a].promise.size, items[b].promise.size)
-	})
-	return order
-}
-
-// buildArchive unpacks a root file system archive.
-func (s *Store) buildArchive(ctx context.Context, r reference, say func(string)) (record, error) {
-	bad := func(err error) error {
-		if ctx.Err() != nil || diskFull(err) {
-			return err
-		}
-		return volvox.Errorf(volvox.BadImage, "image %s cannot be used", r.text).From(err).
-			WithTry("an archive of a root file system: file:/path/to/archive.tar[.gz|.xz|.zst]")
-	}
-	f, err := os.Open(r.path)
-	if err != nil {
-		return record{}, bad(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return record{}, bad(err)
-	}
-	if !info.Mode().IsRegular() {
-		return record{}, bad(errors.New("it is not a file"))
-	}
-	st, err := s.newStaging()
-	if err != nil {
-		return record{}, err
-	}
-	defer st.remove()
-	t, err := newTree(filepath.Join(st.dir, "rootfs"))
-	if err != nil {
-		return record{}, err
-	}
-	defer t.close()
-	say(fmt.Sprintf("unpacking %s, %s", filepath.Base(r.path), bytesText(info.Size())))
-	sum, err := t.unpackArchive(ctx, f)
-	if err != nil {
-		return record{}, bad(err)
-	}
-	after, err := os.Stat(r.path)
-	if err != nil || stateOf(after) != stateOf(info) {
-		return record{}, bad(errors.New("it was changed while it was read"))
-	}
-	state := stateOf(info)
-	rec := record{Digest: digestArchive(sum), Rules: rulesVersion, Archive: sum, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
-	rr := refRecord{Ref: r.text, Digest: rec.Digest, Archive: &state}
-	if have, ok, err := s.adopt(rr); ok {
-		return have, err
-	}
-	return s.complete(st, t, rec, rr, false)
-}
-
-// unpackArchive unpacks a tar archive, compressed or not, and returns the
-// sha256 of the archive's file.
-func (t *tree) unpackArchive(ctx context.Context, f io.Reader) (string, error) {
-	h := sha256.New()
-	in := bufio.NewReaderSize(io.TeeReader(f, h), 1<<16)
-	files, err := decompress(in, sniff(in))
-	if err != nil {
-		return "", err
-	}
-	defer files.Close()
-	if err := t.unpackTar(ctx, tar.NewReader(files), 0); err != nil {
-		return "", fmt.Errorf("read archive: %w", err)
-	}
-	if t.files.Load() == 0 {
-		return "", errors.New("there are no files in it")
-	}
-	if _, err := io.Copy(io.Discard, in); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// forPeople makes an error of a build one with a code.
-func forPeople(ref string, err error) error {
+// forPeople makes an error one with a code; what says what failed.
+func forPeople(what string, err error) error {
 	var e *volvox.Error
-	var c *codedError
 	switch {
-	case err == nil || errors.As(err, &e):
-		if e != nil {
-			return e
-		}
+	case err == nil:
 		return nil
+	case errors.As(err, &e):
+		return e
 	case diskFull(err):
-		return volvox.Errorf(volvox.DiskFull, "the disk became full while image %s was made", ref).From(err).
+		return volvox.Errorf(volvox.DiskFull, "%s: the disk is full", what).From(err).
 			WithTry("free disk space; what was half-made has been removed")
-	case errors.As(err, &c):
-		return volvox.Errorf(c.code, "image %s could not be made", ref).From(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return volvox.AsError(err)
 	case errors.Is(err, fs.ErrPermission):
-		return volvox.Errorf(volvox.Denied, "image %s could not be made", ref).From(err)
+		return volvox.Errorf(volvox.Denied, "%s", what).From(err)
 	}
-	return volvox.Errorf(volvox.Internal, "image %s could not be made", ref).
-		From(fmt.Errorf("%s", strings.TrimSpace(err.Error())))
+	return volvox.Errorf(volvox.Internal, "%s", what).From(err)
+}
+
+// notMade is what failed when an image could not be made.
+func notMade(ref string) string { return fmt.Sprintf("image %s could not be made", ref) }
+
+func diskFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// bytesText writes a size for people.
+func bytesText(n int64) string {
+	switch {
+	case n >= 10_000_000:
+		return fmt.Sprintf("%d MB", (n+500_000)/1_000_000)
+	case n >= 1_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%d kB", (n+999)/1000)
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/volvox-os/volvox/agent"
 )
@@ -32,7 +31,7 @@ func (s *Store) Collect(ctx context.Context, inUse []string) ([]agent.Image, err
 	s.mu.Unlock()
 	refs, err := s.references()
 	if err != nil {
-		return nil, forPeople("", err)
+		return nil, forPeople("images could not be removed", err)
 	}
 	for _, rr := range refs {
 		if keep[rr.Ref] {
@@ -40,9 +39,9 @@ func (s *Store) Collect(ctx context.Context, inUse []string) ([]agent.Image, err
 		}
 	}
 	removed, err := s.removeImages(ctx, keep, refs)
-	s.removeUnused()
+	s.sources.Collect(s.keepUnused)
 	if err != nil {
-		return removed, forPeople("", err)
+		return removed, forPeople("images could not be removed", err)
 	}
 	return removed, nil
 }
@@ -100,17 +99,4 @@ func (s *Store) removeImages(ctx context.Context, keep map[string]bool, refs []r
 		s.log.Info("an image was removed", "digest", digest)
 	}
 	return removed, nil
-}
-
-// removeUnused removes packages, indexes and locks that no build used lately.
-func (s *Store) removeUnused() {
-	for _, sub := range []string{"blobs", "lists"} {
-		entries, _ := os.ReadDir(filepath.Join(s.dir, sub))
-		for _, e := range entries {
-			info, err := e.Info()
-			if err == nil && time.Since(info.ModTime()) > s.keepUnused {
-				_ = os.Remove(filepath.Join(s.dir, sub, e.Name()))
-			}
-		}
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 // unpackDeb unpacks the files of a Debian package.
@@ -17,7 +19,7 @@ func (t *tree) unpackDeb(ctx context.Context, r io.Reader, rank int) error {
 	if err != nil {
 		return err
 	}
-	files, err := decompress(data, strings.TrimPrefix(name, "data.tar"))
+	files, err := apt.Decompress(data, strings.TrimPrefix(name, "data.tar"))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

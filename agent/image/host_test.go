@@ -18,7 +18,8 @@ import (
 // machine: every program in it finds its libraries, and a script of POSIX sh
 // finds its tools.
 func TestThisMachinesSources(t *testing.T) {
-	if sources, _ := readSources("/", machineArch()); len(sources) == 0 {
+	lists, _ := filepath.Glob("/etc/apt/sources.list.d/*")
+	if _, err := os.Stat("/etc/apt/sources.list"); err != nil && len(lists) == 0 {
 		t.Skip("this machine has no apt sources")
 	}
 	if os.Getuid() != 0 {

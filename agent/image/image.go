@@ -14,17 +14,14 @@
 // is removed by the next Open or Collect. No root and no program of Debian is
 // needed, and no maintainer script is run.
 //
-// Nothing is trusted without reason: indexes count only with a signature that
-// apt would accept, packages only with the checksum that an index promises,
-// and neither can write outside of its image.
+// Packages count only with a checksum that a signed index promises (package
+// apt), and no archive can write outside of its image.
 package image
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,37 +30,27 @@ import (
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/agent"
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 // Options are how a store works. Only Dir is needed.
 type Options struct {
-	Dir  string // of the images; made if it is not there
-	Root string // where etc/apt, usr/share/keyrings and var/lib/apt are read; default "/"
-	Arch string // Debian's name of the architecture; default the machine's
-
-	// Client fetches; default: one that goes through apt's proxies.
-	Client *http.Client
-	// ConnectTimeout bounds reaching a mirror, default 4 s.
-	ConnectTimeout time.Duration
-	// StallTimeout ends a transfer that brings nothing, default 15 s.
-	StallTimeout time.Duration
-	// IndexAge is how old a package index may be before its mirror is asked
-	// again, default 1 h.
-	IndexAge time.Duration
+	Dir string // of the images; made if it is not there
+	// Sources are how packages are found; its directories are set by Open.
+	Sources apt.Options
 	// KeepUnused is how long Collect keeps packages and indexes that no build
 	// used, default 24 h.
 	KeepUnused time.Duration
-
-	Log *slog.Logger // default: none
+	Log        *slog.Logger // default: none
 }
 
 // Store has the images of one directory. Several processes may use the same
 // directory at once.
 type Store struct {
-	dir, root  string
+	dir        string
+	sources    *apt.Sources
 	keepUnused time.Duration
 	log        *slog.Logger
-	lists      *lists
 	unpackers  chan struct{} // bounds unpacking over all builds
 
 	// shelf is held for writing while images are taken away, for reading
@@ -86,39 +73,30 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil || o.Dir == "" {
 		return nil, errors.Join(errors.New("open images: a directory is needed"), err)
 	}
-	setDefault(&o.Root, "/")
-	setDefault(&o.ConnectTimeout, 4*time.Second)
-	setDefault(&o.StallTimeout, 15*time.Second)
-	setDefault(&o.IndexAge, time.Hour)
-	setDefault(&o.KeepUnused, 24*time.Hour)
-	setDefault(&o.Log, slog.New(slog.DiscardHandler))
-	for _, sub := range []string{"refs", "lists", "blobs", "locks", "staging"} {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.KeepUnused == 0 {
+		o.KeepUnused = 24 * time.Hour
+	}
+	for _, sub := range []string{"refs", "locks", "staging"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return nil, forPeople(dir, fmt.Errorf("open images: %w", err))
+			return nil, forPeople("the images in "+dir+" cannot be used", err)
 		}
 	}
-	s := &Store{dir: dir, root: o.Root, keepUnused: o.KeepUnused, log: o.Log, flights: map[string]*flight{}}
+	o.Sources.Lists, o.Sources.Blobs = filepath.Join(dir, "lists"), filepath.Join(dir, "blobs")
+	if o.Sources.Log == nil {
+		o.Sources.Log = o.Log
+	}
+	sources, err := apt.Open(o.Sources)
+	if err != nil {
+		return nil, forPeople("the images in "+dir+" cannot be used", err)
+	}
+	s := &Store{dir: dir, sources: sources, keepUnused: o.KeepUnused, log: o.Log, flights: map[string]*flight{}}
 	s.unpackers = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.lists = &lists{
-		root: o.Root, dir: filepath.Join(dir, "lists"), arch: o.Arch, age: o.IndexAge,
-		log: o.Log, down: map[string]outage{},
-		client: func(conf aptConf) *getter {
-			if o.Client != nil {
-				return &getter{o.Client, o.StallTimeout}
-			}
-			return &getter{newClient(conf, o.ConnectTimeout, o.StallTimeout), o.StallTimeout}
-		},
-	}
 	s.sweep()
 	return s, nil
-}
-
-func setDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
 }
 
 // Close ends builds that are under way and waits for them.
@@ -131,7 +109,9 @@ func (s *Store) Close() error {
 // Ensure returns the image of a reference, making it if it is not there.
 // An image that is there is returned at once and without network. Callers
 // that ask for the same reference at the same time share one build, which
-// ends when the last of them has gone.
+// ends when the last of them has gone. progress is called with words such as
+// "resolving NAME", "fetching 59 packages, 48 MB" and "unpacking", by one
+// goroutine at a time and not after Ensure has returned; it must not wait.
 //
 // Errors are E_BAD_IMAGE (the reference, or what it leads to, cannot be an
 // image), E_NO_PACKAGE, E_MIRROR_UNAVAILABLE, E_SIGNATURE, E_CHECKSUM,
@@ -193,7 +173,7 @@ func (s *Store) join(r reference, progress func(string)) (*flight, int) {
 		s.builds.Go(func() {
 			defer f.cancel()
 			rec, err := s.buildLocked(ctx, r, f.say)
-			f.image, f.err = s.image(r.text, rec), forPeople(r.text, err)
+			f.image, f.err = s.image(r.text, rec), forPeople(notMade(r.text), err)
 			if err != nil {
 				f.image = agent.Image{}
 			}
@@ -247,7 +227,7 @@ func (s *Store) buildLocked(ctx context.Context, r reference, say func(string)) 
 	start := time.Now()
 	rec, err := s.build(ctx, r, say)
 	if err != nil {
-		s.log.Warn("an image could not be made", "ref", r.text, "code", string(volvox.CodeOf(forPeople(r.text, err))), "error", err)
+		s.log.Warn("an image could not be made", "ref", r.text, "code", string(volvox.CodeOf(forPeople(notMade(r.text), err))), "error", err)
 		return rec, err
 	}
 	s.log.Info("an image was made", "ref", r.text, "digest", rec.Digest, "bytes", rec.Bytes, "took", time.Since(start).Round(time.Millisecond))

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/agent"
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 // must ensures a reference that can be had.
@@ -49,7 +53,7 @@ func refused(t *testing.T, s *Store, ref string, code volvox.Code, words ...stri
 // leftovers names what is half-made: staging directories, files being
 // written, images without a record, references to no image.
 func leftovers(s *Store) (left []string) {
-	for _, pattern := range []string{"staging/*", "*/" + tempPrefix + "*"} {
+	for _, pattern := range []string{"staging/*", "*/" + apt.TempPrefix + "*"} {
 		found, _ := filepath.Glob(filepath.Join(s.dir, pattern))
 		left = append(left, found...)
 	}
@@ -228,7 +232,8 @@ func (r *repo) replaceInRelease(extra string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.write("dists/stable/Release", append(stripSignature(b), extra...))
+	block, _ := clearsign.Decode(b)
+	r.write("dists/stable/Release", append(block.Plaintext, extra...))
 	_ = os.Remove(filepath.Join(r.dir, "dists/stable/InRelease"))
 }
 
@@ -367,7 +372,7 @@ func TestByHashAndFlat(t *testing.T) {
 }
 
 func readAll(t *testing.T, resp *http.Response) string {
-	b, err := readLimited(resp.Body, 1<<20)
+	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Error(err)
 	}
@@ -414,7 +419,7 @@ func TestMirrorHangs(t *testing.T) {
 		return true
 	})
 	h := newHost(t).trusting("silent", silent).trusting("test", r)
-	s := h.storeWith(Options{StallTimeout: 1500 * time.Millisecond})
+	s := h.storeWith(Options{Sources: apt.Options{StallTimeout: 1500 * time.Millisecond}})
 	must(t, s, "deb:engine")
 	must(t, s, "deb:engine,sed")
 	if n := silent.asked(""); n != 1 {
@@ -490,7 +495,7 @@ func TestKeptIndexes(t *testing.T) {
 func TestOldIndexIsRevalidated(t *testing.T) {
 	t.Parallel()
 	r := simple(t)
-	s := newHost(t).trusting("test", r).storeWith(Options{IndexAge: time.Nanosecond})
+	s := newHost(t).trusting("test", r).storeWith(Options{Sources: apt.Options{IndexAge: time.Nanosecond}})
 	must(t, s, "deb:engine")
 	var revalidated atomic.Int64
 	r.setHook(func(w http.ResponseWriter, req *http.Request) bool {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/volvox-os/volvox/agent"
+	"github.com/volvox-os/volvox/agent/apt"
 	"github.com/volvox-os/volvox/machine"
 )
 
@@ -128,5 +129,38 @@ func (s *Store) remember(rr refRecord) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(s.refFile(rr.Ref), b, true)
+	return writeFile(s.refFile(rr.Ref), b)
+}
+
+// writeFile replaces a file in one step; it is there after a power cut.
+func writeFile(name string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), apt.TempPrefix)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func hashOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
 }

@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 // reference says what an image is made of: packages, or an archive.
 type reference struct {
 	text     string
-	requests []request
+	packages []apt.Request
 	path     string
 }
 
@@ -26,10 +27,10 @@ func parseRef(text string) (reference, error) {
 	case "deb":
 		for word := range strings.SplitSeq(rest, ",") {
 			name, version, given := strings.Cut(strings.TrimSpace(word), "=")
-			if !validPackageName(name) || given && version == "" {
+			if !apt.ValidName(name) || given && version == "" {
 				return r, bad.Because("%q is not a package name or name=version", word)
 			}
-			r.requests = append(r.requests, request{name, version})
+			r.packages = append(r.packages, apt.Request{Name: name, Version: version})
 		}
 		return r, nil
 	case "file":

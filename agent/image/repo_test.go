@@ -297,7 +297,7 @@ func (h *host) storeWith(o Options) *Store {
 	if o.Dir == "" {
 		o.Dir = h.t.TempDir()
 	}
-	o.Root, o.Arch = h.root, "amd64"
+	o.Sources.Root, o.Sources.Arch = h.root, "amd64"
 	s, err := Open(h.t.Context(), o)
 	if err != nil {
 		h.t.Fatal(err)

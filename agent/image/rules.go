@@ -2,7 +2,6 @@ package image
 
 import (
 	"path"
-	"runtime"
 	"strings"
 )
 
@@ -74,14 +73,14 @@ var nameRules = []nameRule{
 	{"*-common", "configuration and wrappers for the layout that maintainer scripts make"},
 }
 
-// dropped says whether a package is left out, and why.
-func dropped(name string) (reason string, drop bool) {
+// droppedName says whether a package is left out.
+func droppedName(name string) bool {
 	for _, r := range nameRules {
 		if ok, _ := path.Match(r.pattern, name); ok {
-			return r.reason, true
+			return true
 		}
 	}
-	return "", false
+	return false
 }
 
 // pathRule says that files are left out of images made of packages.
@@ -152,21 +151,4 @@ func below(pattern, name string) bool {
 	}
 	ok, _ := path.Match(pattern, name[:end])
 	return ok
-}
-
-// machineArch is Debian's name of this machine's architecture.
-func machineArch() string {
-	switch runtime.GOARCH {
-	case "386":
-		return "i386"
-	case "arm":
-		return "armhf"
-	case "ppc64le":
-		return "ppc64el"
-	case "mipsle":
-		return "mipsel"
-	case "mips64le":
-		return "mips64el"
-	}
-	return runtime.GOARCH
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 // staging is a directory in which an image is made. While its lock file is
@@ -109,18 +111,11 @@ func (s *Store) sweep() {
 		(&staging{dir: name, lock: lock}).remove()
 		s.log.Info("a half-made image was removed", "directory", name)
 	}
-	for _, sub := range []string{"refs", "lists", "blobs"} {
-		s.sweepTemp(filepath.Join(s.dir, sub))
-	}
-}
-
-// sweepTemp removes files that were being written an hour ago.
-func (s *Store) sweepTemp(dir string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && strings.HasPrefix(e.Name(), tempPrefix) && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
+	// references being written when their process ended
+	temp, _ := filepath.Glob(filepath.Join(s.dir, "refs", apt.TempPrefix+"*"))
+	for _, f := range temp {
+		if info, err := os.Stat(f); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(f)
 		}
 	}
 }

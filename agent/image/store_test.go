@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/agent/apt"
 )
 
 func TestPresentImageNeedsNobody(t *testing.T) {
@@ -260,7 +261,7 @@ func TestDiskFull(t *testing.T) {
 	if n := r.asked("pool/"); n != 0 {
 		t.Errorf("%d packages were fetched although there is no room", n)
 	}
-	refused(t, s, "deb:big", volvox.DiskFull, "the disk became full")
+	refused(t, s, "deb:big", volvox.DiskFull, "the disk is full")
 	must(t, s, "deb:fits")
 	archive := filepath.Join(t.TempDir(), "a.tar")
 	if err := os.WriteFile(archive, tarOf(t, file{name: "a", text: big}, file{name: "b", text: big}), 0o644); err != nil {
@@ -287,7 +288,7 @@ func TestMain(m *testing.M) {
 }
 
 func crashChild(args []string) int {
-	s, err := Open(context.Background(), Options{Dir: args[0], Root: args[1], Arch: "amd64"})
+	s, err := Open(context.Background(), Options{Dir: args[0], Sources: apt.Options{Root: args[1], Arch: "amd64"}})
 	if err == nil {
 		_, err = s.Ensure(context.Background(), args[2], func(what string) { fmt.Println(what) })
 	}

@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"cmp"
@@ -9,8 +9,17 @@ import (
 	"github.com/volvox-os/volvox"
 )
 
-// request is one package asked for, and its version if that was given.
-type request struct{ name, version string }
+// Request is one package asked for, and its version if that matters.
+type Request struct{ Name, Version string }
+
+// Wish is what a closure is resolved for.
+type Wish struct {
+	Packages []Request
+	Base     []string // wanted besides
+	// Drop says that a package is left out although something depends on it;
+	// packages asked for by name are not left out. nil: none is.
+	Drop func(name string) bool
+}
 
 // item is one package of a plan: copies of the same file, which may lie in
 // several repositories, the preferred one first.
@@ -29,6 +38,7 @@ type item struct {
 // packages only meet as files.
 type resolver struct {
 	c      *catalog
+	wish   Wish
 	asked  map[string]bool
 	limits map[string][]dependency // relations that a name must satisfy
 	chosen map[string]*pkg
@@ -46,18 +56,17 @@ type collision struct{ limit dependency }
 
 func (c *collision) Error() string { return "the choice of " + c.limit.name + " must be made again" }
 
-// resolve returns the closure of the requests and the base packages, in
-// order of names.
-func resolve(c *catalog, requests []request) ([]item, error) {
-	r := &resolver{c: c, asked: map[string]bool{}, limits: map[string][]dependency{}}
-	for _, q := range requests {
-		r.asked[q.name] = true
-		if q.version != "" {
-			r.limit(dependency{name: q.name, op: "=", version: q.version})
+// resolve returns the closure of the wish, in order of names.
+func resolve(c *catalog, w Wish) ([]item, error) {
+	r := &resolver{c: c, wish: w, asked: map[string]bool{}, limits: map[string][]dependency{}}
+	for _, q := range r.wish.Packages {
+		r.asked[q.Name] = true
+		if q.Version != "" {
+			r.limit(dependency{name: q.Name, op: "=", version: q.Version})
 		}
 	}
 	for range 100 {
-		err := r.run(requests)
+		err := r.run()
 		var again *collision
 		switch {
 		case err == nil:
@@ -68,7 +77,7 @@ func resolve(c *catalog, requests []request) ([]item, error) {
 			return nil, err
 		}
 	}
-	return nil, volvox.Errorf(volvox.NoPackage, "no set of versions satisfies all dependencies of %s", names(requests))
+	return nil, volvox.Errorf(volvox.NoPackage, "no set of versions satisfies all dependencies of %s", Names(w.Packages))
 }
 
 func asCollision(err error, target **collision) bool {
@@ -79,13 +88,13 @@ func asCollision(err error, target **collision) bool {
 
 func (r *resolver) limit(d dependency) { r.limits[d.name] = append(r.limits[d.name], d) }
 
-func (r *resolver) run(requests []request) error {
+func (r *resolver) run() error {
 	r.chosen = map[string]*pkg{}
 	r.queue = nil
-	for _, q := range requests {
-		r.queue = append(r.queue, need{alternatives{{name: q.name}}, nil})
+	for _, q := range r.wish.Packages {
+		r.queue = append(r.queue, need{alternatives{{name: q.Name}}, nil})
 	}
-	for _, name := range basePackages {
+	for _, name := range r.wish.Base {
 		r.queue = append(r.queue, need{alternatives{{name: name}}, nil})
 	}
 	for len(r.queue) > 0 {
@@ -107,7 +116,7 @@ func (r *resolver) satisfy(n need) error {
 		if d.arch != "" && d.arch != "any" && d.arch != "native" && d.arch != r.c.arch {
 			continue
 		}
-		if _, drop := dropped(d.name); drop && !r.asked[d.name] {
+		if r.dropped(d.name) {
 			return nil
 		}
 		if old := r.chosen[d.name]; old != nil {
@@ -129,6 +138,10 @@ func (r *resolver) satisfy(n need) error {
 		return clash
 	}
 	return r.missing(n)
+}
+
+func (r *resolver) dropped(name string) bool {
+	return r.wish.Drop != nil && !r.asked[name] && r.wish.Drop(name)
 }
 
 // satisfied says whether a chosen package is or provides what is needed.
@@ -164,7 +177,7 @@ func (r *resolver) provider(d dependency) (done bool) {
 		if !p.gives(d) {
 			continue
 		}
-		if _, drop := dropped(p.name); drop && !r.asked[p.name] {
+		if r.dropped(p.name) {
 			done = true
 			continue
 		}
@@ -256,12 +269,13 @@ func (c *catalog) providers(name string) []*pkg {
 	return all
 }
 
-func names(requests []request) string {
+// Names lists the packages asked for, for messages.
+func Names(requests []Request) string {
 	words := make([]string, len(requests))
 	for i, q := range requests {
-		words[i] = q.name
-		if q.version != "" {
-			words[i] += fmt.Sprintf("=%s", q.version)
+		words[i] = q.Name
+		if q.Version != "" {
+			words[i] += fmt.Sprintf("=%s", q.Version)
 		}
 	}
 	return strings.Join(words, ", ")

@@ -1,8 +1,7 @@
-package image
+package apt
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"fmt"
 	"io"
@@ -12,9 +11,9 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// decompress opens a stream by the file extension of its compression; "" is
+// Decompress opens a stream by the file extension of its compression; "" is
 // none. Close frees it and does not close r.
-func decompress(r io.Reader, ext string) (io.ReadCloser, error) {
+func Decompress(r io.Reader, ext string) (io.ReadCloser, error) {
 	r = bufio.NewReaderSize(r, 1<<16)
 	switch ext {
 	case "":
@@ -37,23 +36,4 @@ func decompress(r io.Reader, ext string) (io.ReadCloser, error) {
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	}
 	return nil, fmt.Errorf("compression %q is not known", ext)
-}
-
-// magics are the first bytes of the compressions.
-var magics = []struct{ ext, magic string }{
-	{".gz", "\x1f\x8b"},
-	{".xz", "\xfd7zXZ\x00"},
-	{".zst", "\x28\xb5\x2f\xfd"},
-	{".bz2", "BZh"},
-}
-
-// sniff tells the compression by the first bytes, "" for none.
-func sniff(r *bufio.Reader) string {
-	head, _ := r.Peek(6)
-	for _, m := range magics {
-		if bytes.HasPrefix(head, []byte(m.magic)) {
-			return m.ext
-		}
-	}
-	return ""
 }

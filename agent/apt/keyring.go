@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"bytes"

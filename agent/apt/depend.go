@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"fmt"
@@ -80,7 +80,7 @@ func parseDependency(word string) (dependency, error) {
 	name, relation, found := strings.Cut(rest, "(")
 	d.name = strings.TrimSpace(name)
 	d.name, d.arch, _ = strings.Cut(d.name, ":")
-	if !validPackageName(d.name) {
+	if !ValidName(d.name) {
 		return d, fmt.Errorf("%q is not a dependency", word)
 	}
 	if !found {
@@ -108,9 +108,9 @@ func parseDependency(word string) (dependency, error) {
 	return d, nil
 }
 
-// validPackageName follows Debian's rule, and also admits the capitals and
+// ValidName says whether s can be the name of a package. It follows Debian's rule, and also admits the capitals and
 // underscores that some virtual names have.
-func validPackageName(s string) bool {
+func ValidName(s string) bool {
 	if s == "" {
 		return false
 	}

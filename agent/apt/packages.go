@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"context"
@@ -71,7 +71,7 @@ func (l *sourceLoad) index(ctx context.Context, rel *release, dir string) (*inde
 		if !ok {
 			continue
 		}
-		name := filepath.Join(l.dir, p.sha256+".packages")
+		name := filepath.Join(l.lists, p.sha256+".packages")
 		plain := rel.files[dir+"Packages"]
 		if l.intact(name, plain) {
 			now := time.Now()
@@ -158,7 +158,7 @@ func (l *sourceLoad) bring(ctx context.Context, rel *release, dir, name string) 
 // unpromised brings the index of a trusted source that has no release file.
 func (l *sourceLoad) unpromised(ctx context.Context, dir string) (*index, error) {
 	file := l.source.uri + l.source.base() + dir + "Packages"
-	name := filepath.Join(l.dir, hashOf(file)+".packages")
+	name := filepath.Join(l.lists, hashOf(file)+".packages")
 	for _, ext := range formats {
 		err := retry(ctx, func() error { return l.copyIndex(ctx, file+ext, ext, promise{size: -1}, name, false) })
 		if err == nil {
@@ -178,14 +178,14 @@ func (l *sourceLoad) copyIndex(ctx context.Context, address, ext string, p promi
 		return err
 	}
 	defer a.Close()
-	f, err := os.CreateTemp(l.dir, tempPrefix)
+	f, err := os.CreateTemp(l.lists, TempPrefix)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
 	checked := newChecked(a, p)
-	r, err := decompress(checked, ext)
+	r, err := Decompress(checked, ext)
 	if err == nil {
 		_, err = io.Copy(f, r)
 		r.Close()

@@ -1,35 +1,19 @@
-package image
+package apt
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/volvox-os/volvox"
 )
-
-// lists reads the package indexes of this machine's apt sources and keeps
-// copies in dir. Every copy is checked again each time it is used, so what
-// lies in dir is never trusted.
-type lists struct {
-	root, dir, arch string
-	age             time.Duration // within it no mirror is asked again
-	connect, stall  time.Duration
-	log             *slog.Logger
-	client          func(aptConf) *getter
-
-	mu   sync.Mutex
-	down map[string]outage // by scheme and host
-}
 
 // outage remembers that a mirror did not answer, so that the next image does
 // not wait for it again.
@@ -51,14 +35,6 @@ type fault struct {
 
 func (f fault) String() string { return fmt.Sprintf("%s: %v", f.source, f.err) }
 
-// freshness says what copies may be used.
-type freshness int
-
-const (
-	young  freshness = iota // copies younger than the age, and outages known
-	newest                  // ask every mirror
-)
-
 // catalog is all packages of the machine's sources.
 type catalog struct {
 	arch     string
@@ -78,7 +54,7 @@ func (c *catalog) close() {
 
 // load reads the indexes of all sources, in parallel. A source that fails is
 // left out and noted.
-func (l *lists) load(ctx context.Context, f freshness) (*catalog, error) {
+func (l *Sources) load(ctx context.Context, newest bool) (*catalog, error) {
 	conf := readAptConf(l.root)
 	arch := l.arch
 	if arch == "" {
@@ -96,7 +72,7 @@ func (l *lists) load(ctx context.Context, f freshness) (*catalog, error) {
 	var all errgroup.Group
 	for i, s := range sources {
 		all.Go(func() error {
-			one := sourceLoad{lists: l, get: c.get, conf: conf, source: s, arch: arch, order: i, freshness: f}
+			one := sourceLoad{Sources: l, get: c.get, conf: conf, source: s, arch: arch, order: i, newest: newest}
 			results[i] = one.run(ctx)
 			return nil
 		})
@@ -134,14 +110,14 @@ type loaded struct {
 
 // sourceLoad reads one source.
 type sourceLoad struct {
-	*lists
-	get       *getter
-	conf      aptConf
-	source    source
-	arch      string
-	order     int
-	freshness freshness
-	reused    bool
+	*Sources
+	get    *getter
+	conf   aptConf
+	source source
+	arch   string
+	order  int
+	newest bool
+	reused bool
 }
 
 func (l *sourceLoad) run(ctx context.Context) (out loaded) {
@@ -149,9 +125,9 @@ func (l *sourceLoad) run(ctx context.Context) (out loaded) {
 	if err == nil {
 		out, err = l.packages(ctx, rel)
 	}
-	if codeOf(err) == volvox.Checksum && l.freshness == young {
+	if codeOf(err) == volvox.Checksum && !l.newest {
 		// the mirror has moved on since the release file was kept
-		l.freshness, l.reused = newest, false
+		l.newest, l.reused = true, false
 		if rel, warning, err = l.release(ctx); err == nil {
 			out, err = l.packages(ctx, rel)
 		}
@@ -168,10 +144,10 @@ func (l *sourceLoad) run(ctx context.Context) (out loaded) {
 // release returns the checked release file: the copy when it is young, else
 // the mirror's, else, with a warning, an old copy or apt's own.
 func (l *sourceLoad) release(ctx context.Context) (rel *release, warning, err error) {
-	name := filepath.Join(l.dir, hashOf(l.source.uri+" "+l.source.base())+".json")
+	name := filepath.Join(l.lists, hashOf(l.source.uri+" "+l.source.base())+".json")
 	kept := readKept(name)
 	age := time.Since(kept.FetchedAt)
-	if l.freshness == young && kept.has() && age >= 0 && age < l.age {
+	if !l.newest && kept.has() && age >= 0 && age < l.age {
 		if rel, err := l.check(kept); err == nil {
 			l.reused = true
 			return rel, nil, nil
@@ -308,7 +284,7 @@ func (l *sourceLoad) mirror() string {
 func (l *sourceLoad) knownOutage() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if o, ok := l.down[l.mirror()]; ok && l.freshness == young && time.Now().Before(o.until) {
+	if o, ok := l.down[l.mirror()]; ok && !l.newest && time.Now().Before(o.until) {
 		l.reused = true
 		return o.err
 	}

@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"crypto/sha256"
@@ -41,42 +41,21 @@ func (k keptRelease) write(name string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(name, b, false)
+	return writeFile(name, b)
 }
 
-// writeFile replaces a file in one step; durable says whether it must be
-// there after a power cut.
-func writeFile(name string, b []byte, durable bool) error {
-	f, err := os.CreateTemp(filepath.Dir(name), tempPrefix)
+// writeFile replaces a file in one step.
+func writeFile(name string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), TempPrefix)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
-	if err == nil && durable {
-		err = f.Sync()
-	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	if durable {
-		return syncDir(filepath.Dir(name))
-	}
-	return nil
-}
-
-// tempPrefix begins the names of files being written.
-const tempPrefix = ".new-"
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return os.Rename(f.Name(), name)
 }
 
 // stripSignature returns the text of a clear-signed file, unchecked.
@@ -96,13 +75,13 @@ func hashOf(s string) string {
 func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		return nil, fmt.Errorf("it is larger than %s", bytesText(limit))
+		return nil, fmt.Errorf("it is larger than %d MiB", limit>>20)
 	}
 	return b, err
 }
 
-// codedError is an error whose code is known where it arose; Ensure makes it
-// one for people.
+// codedError is an error whose code is known where it arose; those who know
+// what was asked for make it one for people.
 type codedError struct {
 	code volvox.Code
 	err  error
@@ -134,15 +113,4 @@ func codeOf(err error) volvox.Code {
 
 func diskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// bytesText writes a size for people.
-func bytesText(n int64) string {
-	switch {
-	case n >= 10<<20:
-		return fmt.Sprintf("%d MB", (n+500_000)/1_000_000)
-	case n >= 1_000_000:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%d kB", (n+999)/1000)
 }

@@ -1,11 +1,31 @@
-package image
+package apt
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// host is a root directory with apt's configuration.
+type host struct {
+	t    *testing.T
+	root string
+}
+
+func newHost(t *testing.T) *host { return &host{t, t.TempDir()} }
+
+func (h *host) write(name, text string) {
+	h.t.Helper()
+	path := filepath.Join(h.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
 
 func TestReadSources(t *testing.T) {
 	h := newHost(t)
@@ -124,7 +144,7 @@ func proxyOf(t *testing.T, conf aptConf, address string) string {
 }
 
 func TestAptsFileNames(t *testing.T) {
-	l := &sourceLoad{lists: &lists{root: "/r"}, source: source{uri: "http://u:p@deb.example/a_b/"}}
+	l := &sourceLoad{Sources: &Sources{root: "/r"}, source: source{uri: "http://u:p@deb.example/a_b/"}}
 	if got, want := l.aptsFile("dists/x/InRelease"), filepath.FromSlash("/r/var/lib/apt/lists/deb.example_a%5fb_dists_x_InRelease"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -1,4 +1,4 @@
-package image
+package apt
 
 import (
 	"bytes"
@@ -193,7 +193,7 @@ func parsePackage(text string) (*pkg, error) {
 	}
 	st := stanzas[0]
 	p := &pkg{name: st["package"], version: st["version"], arch: st["architecture"], filename: st["filename"]}
-	if !validPackageName(p.name) || p.version == "" || p.filename == "" {
+	if !ValidName(p.name) || p.version == "" || p.filename == "" {
 		return nil, fmt.Errorf("package %q lacks a field", p.name)
 	}
 	p.promise.sha256 = strings.ToLower(st["sha256"])
