@@ -10,6 +10,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -74,6 +75,7 @@ type DownOptions struct {
 type app struct {
 	Streams
 	Hooks
+	args    []string
 	root    *cobra.Command
 	data    string
 	output  string
@@ -90,7 +92,7 @@ func Run(ctx context.Context, args []string, s Streams, h Hooks) int {
 	if s.Getenv == nil {
 		s.Getenv = os.Getenv
 	}
-	a := &app{Streams: s, Hooks: h}
+	a := &app{Streams: s, Hooks: h, args: args}
 	a.root = a.command()
 	a.root.SetArgs(args)
 	a.root.SetIn(s.In)
@@ -120,13 +122,26 @@ func (a *app) command() *cobra.Command {
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) }
 	root.AddGroup(&cobra.Group{ID: groupComputer, Title: "The computer"}, &cobra.Group{ID: groupDatabases, Title: "Databases"},
 		&cobra.Group{ID: groupInside, Title: "Look inside"}, &cobra.Group{ID: groupHelp, Title: "Help"})
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand())
-	root.AddCommand(a.dbCommand(), a.applyCommand())
-	root.AddCommand(a.psCommand(), a.logsCommand(), a.sqlCommand(), a.workflowCommand())
-	root.AddCommand(a.explainCommand(), a.versionCommand(), a.completionCommand())
-	root.SetHelpCommand(a.helpCommand())
+	help := a.helpCommand()
+	add(root, a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(),
+		a.dbCommand(), a.applyCommand(), a.psCommand(), a.logsCommand(), a.sqlCommand(), a.workflowCommand(),
+		a.explainCommand(), help, a.completionCommand(), a.versionCommand())
+	root.SetHelpCommand(help)
 	root.AddCommand(topics()...)
 	return root
+}
+
+const orderKey = "order"
+
+// add puts commands below another one, in the order in which help lists them.
+func add(parent *cobra.Command, commands ...*cobra.Command) {
+	for i, c := range commands {
+		if c.Annotations == nil {
+			c.Annotations = map[string]string{}
+		}
+		c.Annotations[orderKey] = fmt.Sprintf("%03d", i)
+	}
+	parent.AddCommand(commands...)
 }
 
 // The groups of commands, by what people want to do.

@@ -62,13 +62,36 @@ func (a *app) end(err error) int {
 		return int(code)
 	}
 	e := volvox.AsError(err)
-	if a.output == "json" || a.output == "jsonl" {
+	if a.output == "json" || a.output == "jsonl" || jsonAsked(a.args) {
 		b, _ := json.Marshal(e)
 		fmt.Fprintf(a.Err, "%s\n", b)
 	} else {
 		a.printError(e)
 	}
 	return ExitCode(e.Kind())
+}
+
+// jsonAsked says whether a command line asks for JSON, also one that could not
+// be read to its end.
+func jsonAsked(args []string) bool {
+	for i, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		value := ""
+		switch {
+		case (arg == "-o" || arg == "--output") && i+1 < len(args):
+			value = args[i+1]
+		case strings.HasPrefix(arg, "--output="):
+			value = strings.TrimPrefix(arg, "--output=")
+		case strings.HasPrefix(arg, "-o"):
+			value = strings.TrimPrefix(strings.TrimPrefix(arg, "-o"), "=")
+		}
+		if value == "json" || value == "jsonl" {
+			return true
+		}
+	}
+	return false
 }
 
 // printError prints what, cause and what to try.
@@ -93,7 +116,8 @@ func (a *app) printError(e *volvox.Error) {
 // directory if that is not the default one.
 func (a *app) exact(hint string) string {
 	rest, ok := strings.CutPrefix(hint, "volvox ")
-	if !ok || a.data == "" || a.data == volvox.DefaultData || strings.Contains(hint, "--data") || strings.HasPrefix(rest, "explain") {
+	if !ok || a.data == "" || a.data == volvox.DefaultData || strings.Contains(hint, "--data") ||
+		strings.HasPrefix(rest, "explain") || strings.HasPrefix(rest, "help") || strings.HasSuffix(rest, "--help") {
 		return hint
 	}
 	return "volvox --data " + a.data + " " + rest

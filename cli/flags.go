@@ -15,11 +15,11 @@ import (
 // globalFlags stand before or after any command.
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&a.data, "data", "", "data directory of the computer (default $VOLVOX_DATA, else "+volvox.DefaultData+")")
-	f.StringVarP(&a.output, "output", "o", "table", "format of what is printed: table, wide, json, jsonl, yaml, csv or name")
-	f.StringVar(&a.project, "project", volvox.DefaultProject, "project whose things are meant")
-	f.StringVar(&a.times, "time", "relative", "how tables print times: relative or iso")
-	f.StringVar(&a.color, "color", "auto", "auto, always or never; NO_COLOR is never")
+	f.StringVar(&a.data, "data", "", "data `directory` of the computer (default $VOLVOX_DATA, else "+volvox.DefaultData+")")
+	f.StringVarP(&a.output, "output", "o", "table", "`format` of what is printed: table, wide, json, jsonl, yaml, csv or name")
+	f.StringVar(&a.project, "project", volvox.DefaultProject, "`name` of the project whose things are meant")
+	f.StringVar(&a.times, "time", "relative", "`form` of times in tables: relative or iso")
+	f.StringVar(&a.color, "color", "auto", "`when` to colour: auto, always or never; NO_COLOR is never")
 	f.BoolVar(&a.noColor, "no-color", false, "the same as --color never")
 	root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return outputsOf(cmd), cobra.ShellCompDirectiveNoFileComp
@@ -71,7 +71,7 @@ func prints(cmd *cobra.Command, formats ...string) *cobra.Command {
 // The formats of lists and of single things.
 var (
 	listFormats = []string{"table", "wide", "json", "jsonl", "yaml", "csv", "name"}
-	oneFormats  = []string{"table", "json", "yaml"}
+	oneFormats  = []string{"table", "json", "jsonl", "yaml"}
 )
 
 func outputsOf(cmd *cobra.Command) []string {

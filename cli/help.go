@@ -80,7 +80,7 @@ func (a *app) printOverview(root *cobra.Command) {
 			topics = append(topics, c.Name())
 		}
 	}
-	fmt.Fprintf(a.Out, "\n`volvox COMMAND --help` says more; `volvox help TOPIC` explains %s.\n", orList(topics))
+	fmt.Fprintf(a.Out, "\n`volvox COMMAND --help` says more; `volvox help TOPIC` explains %s.\n", strings.Join(topics, ", "))
 	fmt.Fprintln(a.Out, "Flags of all commands: --data --project --output --time --color (`volvox help flags`)")
 }
 
@@ -92,6 +92,7 @@ func available(cmd *cobra.Command) (subs []*cobra.Command) {
 			subs = append(subs, c)
 		}
 	}
+	slices.SortStableFunc(subs, func(a, b *cobra.Command) int { return cmp.Compare(a.Annotations[orderKey], b.Annotations[orderKey]) })
 	return subs
 }
 
@@ -131,7 +132,7 @@ func flagGroups(cmd *cobra.Command) (groups []flagGroup) {
 		add(heading, f)
 	})
 	slices.SortStableFunc(groups, func(a, b flagGroup) int { return cmp.Compare(headingPlace(a.heading), headingPlace(b.heading)) })
-	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { add("Flags of all commands", f) })
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { add(headingAll, f) })
 	return groups
 }
 
@@ -145,6 +146,7 @@ const (
 	headingWhat = "What"
 	headingSize = "Size of each member"
 	headingHow  = "How it is done"
+	headingAll  = "Flags of all commands"
 )
 
 // flagLines describes flags, aligned.
@@ -152,8 +154,7 @@ func flagLines(flags []*pflag.Flag) (lines []string) {
 	left := make([]string, len(flags))
 	width := 0
 	for i, f := range flags {
-		kind, doc := pflag.UnquoteUsage(f)
-		_ = doc
+		kind, _ := pflag.UnquoteUsage(f)
 		left[i] = "--" + f.Name
 		if f.Shorthand != "" {
 			left[i] = "-" + f.Shorthand + ", " + left[i]

@@ -75,6 +75,12 @@ func showOne(a *app, v any, fields []field) error {
 	switch a.output {
 	case "json":
 		return writeJSON(a.Out, v)
+	case "jsonl":
+		b, err := json.Marshal(v)
+		if err == nil {
+			_, err = fmt.Fprintf(a.Out, "%s\n", b)
+		}
+		return err
 	case "yaml":
 		return writeYAML(a.Out, v)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -68,7 +69,7 @@ func (a *app) downCommand() *cobra.Command {
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if purge && !yes {
-				if err := a.confirm(cmd, "This removes the computer on "+a.data+" with all its databases.", a.data); err != nil {
+				if err := a.confirm(cmd, "This removes the computer on "+a.data+" with all its databases.", filepath.Base(a.data)); err != nil {
 					return err
 				}
 			}
@@ -184,8 +185,12 @@ func waitLock(ctx context.Context, layout volvox.Layout) error {
 // is a usage error.
 func (a *app) confirm(cmd *cobra.Command, warning, name string) error {
 	if !a.InTTY {
-		return usage(cmd, "%s needs --yes", cmd.CommandPath()).
-			Because("it loses data, and there is no terminal to ask on").WithTry("%s --yes", strings.TrimSpace(cmd.CommandPath()+" "+strings.Join(cmd.Flags().Args(), " ")))
+		again := cmd.CommandPath() + " " + strings.Join(cmd.Flags().Args(), " ")
+		if cmd.Flags().Changed("purge") {
+			again += "--purge"
+		}
+		return volvox.Errorf(volvox.BadInput, "%s needs --yes", cmd.CommandPath()).
+			Because("it loses data, and there is no terminal to ask on").WithTry("%s --yes", again)
 	}
 	fmt.Fprintf(a.Err, "%s\nType %s to go on: ", warning, a.painter(a.ErrTTY)(bold, name))
 	typed := make(chan string, 1)

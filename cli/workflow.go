@@ -19,7 +19,7 @@ func (a *app) workflowCommand() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    runGroup,
 	}
-	w.AddCommand(a.workflowList(), a.workflowShow(), a.workflowSteps(), a.workflowFollow())
+	add(w, a.workflowList(), a.workflowShow(), a.workflowSteps(), a.workflowFollow())
 	return w
 }
 
