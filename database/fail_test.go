@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/instance"
+	"github.com/volvox-os/volvox/store"
 	"github.com/volvox-os/volvox/workflow"
 )
 
@@ -118,4 +120,60 @@ func TestCreateRoomTakenMeanwhile(t *testing.T) {
 	if volvox.CodeOf(err) != volvox.NoMemory {
 		t.Errorf("the second one: %v", err)
 	}
+}
+
+// Facts of an older wish say nothing about the present one.
+func TestCreateStaleFacts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).boot()
+	w.twin.plant("start shop-counter-0", fault{never: true})
+	_, id, err := w.service.Create(w.ctx, Wish{Name: "shop", Engine: "counter"})
+	w.must(err)
+	found, err := w.instances.WaitInstances(w.ctx, instance.Filter{Names: []string{"shop-counter-0"}}, func(is []instance.Instance) (bool, error) {
+		return len(is) == 1 && is[0].Desired == instance.Run, nil
+	})
+	w.must(err)
+	w.must(w.twin.report(w.ctx, found[0], func(r *instance.Report) {
+		r.Observed, r.Phase, r.Code, r.Message = r.Observed-1, volvox.Failed, volvox.RuntimeFailed, "of an older wish"
+	}))
+	w.must(w.twin.report(w.ctx, found[0], func(r *instance.Report) {
+		r.Observed, r.Phase, r.Ready = r.Observed-1, volvox.Running, true
+	}))
+	w.twin.mend()
+	if info := w.ended(id); info.Status != workflow.Succeeded {
+		t.Errorf("the creation is %s: %v", info.Status, info.Error)
+	}
+	i, err := w.instances.Get(w.ctx, "main", "shop-counter-0")
+	w.must(err)
+	if i.Observed != i.Generation {
+		t.Errorf("it was taken for ready by the facts of generation %d, not %d", i.Observed, i.Generation)
+	}
+}
+
+// Nothing is written for a database whose deletion was acknowledged, or for
+// one that has its name later.
+func TestCreateWritesNothingAfterDelete(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).boot()
+	w.kill() // so that nothing happens by itself
+	c, _, err := w.service.Create(w.ctx, shop)
+	w.must(err)
+	m := maker{Service: w.service, Target: Target{c.Project, c.Name, c.ID}, until: time.Now().Add(deadline)}
+	other := m
+	other.ID = volvox.NewID()
+	try := func(m maker, name string) {
+		t.Helper()
+		for what, f := range map[string]func(tx *store.Tx) error{"place": m.placeAll, "open": m.open} {
+			if err := w.db.Update(w.ctx, f); volvox.CodeOf(err) != volvox.Cancelled {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+	}
+	try(other, "another of the name")
+	_, err = w.service.Delete(w.ctx, "main", "shop")
+	w.must(err)
+	try(m, "deleted")
+	w.boot()
+	w.ended("delete-" + string(c.ID))
+	w.nothingLeft()
 }
