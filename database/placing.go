@@ -75,17 +75,18 @@ func noRoom(b blueprint, r scheduler.Refusal) error {
 	case scheduler.Memory:
 		code, flag, amount = volvox.NoMemory, "memory", volvox.FormatBytes(r.Fits)
 	case scheduler.Storage:
-		code, flag = volvox.NoStorage, "storage"
-		for _, p := range b.parts { // what fits is for all volumes of a member
-			amount = volvox.FormatBytes(r.Fits / max(1, int64(len(p.kind.Volumes))) >> 20 << 20)
+		volumes := int64(1) // what fits is for all volumes of a member, what is asked for is for each
+		for _, p := range b.parts {
+			volumes = max(volumes, int64(len(p.kind.Volumes)))
 		}
+		code, flag, amount = volvox.NoStorage, "storage", volvox.FormatBytes(r.Fits/volumes>>20<<20)
 	case scheduler.CPU:
 		code, flag, amount = volvox.NoCPU, "cpu", volvox.FormatCPU(r.Fits)
 	}
 	err := volvox.Errorf(code, "there is no room for %s", r.Member).About(ref(b.wish.Project, b.wish.Name)).
 		Because("%s", r.Reason)
 	if flag != "" && r.Fits > 0 {
-		err = err.WithTry("--%s %s", flag, amount)
+		err = err.WithTry("ask for less: --%s %s has room", flag, amount)
 	}
 	if r.Remedy != "" {
 		err = err.WithTry("%s", r.Remedy)

@@ -140,9 +140,12 @@ func (s *Service) Accounts(ctx context.Context, project, name string) (found []A
 }
 
 // Events returns what happened to a cluster and its members, oldest first, at
-// most limit of the newest. The events of a cluster that is gone stay; only a
+// most limit of the newest (0: 200). The events of a cluster that is gone stay; only a
 // name that none ever had is E_NOT_FOUND.
 func (s *Service) Events(ctx context.Context, project, name string, limit int) (found []telemetry.Event, err error) {
+	if limit <= 0 {
+		limit = 200
+	}
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		found, err = telemetry.List(tx, project, "cluster", name, limit)
 		if err != nil {

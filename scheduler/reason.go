@@ -32,7 +32,7 @@ type Refusal struct {
 	// with which the whole demand would have a plan; 0 if there is none.
 	Fits   int64
 	Reason string // why, in words
-	Remedy string // what would make room, in words
+	Remedy string // what else would make room than asking for what fits, in words; may be empty
 }
 
 // reason says why a member goes to a machine.
@@ -126,12 +126,11 @@ func (r *Refusal) short(machines []*loaded, d Demand) (reason, remedy string) {
 	if r.Constraint == CPU {
 		reason = fmt.Sprintf("%s; %s has %s", asked, machineName(best, machines), show(has))
 	}
-	remedy = "ask for less " + string(r.Constraint)
-	if r.Fits > 0 {
-		remedy = fmt.Sprintf("ask for at most %s", exact(r.Constraint, r.Fits))
-	}
-	if r.Constraint != CPU && r.Constraint.of(best.promised) > 0 {
-		remedy += fmt.Sprintf(", or delete something: %s of it is reserved", show(r.Constraint.of(best.promised)))
+	switch {
+	case r.Constraint != CPU && r.Constraint.of(best.promised) > 0:
+		remedy = fmt.Sprintf("delete something: %s of %s is reserved", show(r.Constraint.of(best.promised)), r.Constraint)
+	case r.Fits == 0:
+		remedy = "ask for less " + string(r.Constraint)
 	}
 	return reason, remedy
 }
@@ -212,12 +211,4 @@ func slots(machines []*loaded, needs Resources) int64 {
 		sum += n
 	}
 	return sum
-}
-
-// exact writes an amount so that it can be typed.
-func exact(c Constraint, amount int64) string {
-	if c == CPU {
-		return volvox.FormatCPU(amount)
-	}
-	return volvox.FormatBytes(amount)
 }
