@@ -187,7 +187,7 @@ func (w *writer) call(r *request) (mine bool) {
 			mine = w.settle(r)
 			return
 		}
-		r.goexit, r.final, r.err = true, true, errors.New("runtime.Goexit")
+		r.goexit, r.err = true, errors.New("runtime.Goexit")
 		if w.settle(r) {
 			go w.loop()
 		}
@@ -216,7 +216,7 @@ func (w *writer) settle(r *request) bool {
 		close(r.done)
 		return false
 	}
-	w.turn = nil
+	w.turn, r.final = nil, r.goexit
 	w.mu.Unlock()
 
 	s, g := r.session, w.group

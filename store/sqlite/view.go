@@ -141,6 +141,8 @@ func (rs *readers) view(ctx context.Context, look store.Look, f func(store.Conn)
 		rs.give(kind, c, v.finish())
 	}()
 	if err := c.begin(look, kind, &v.session); err != nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
 		return v.fail(err)
 	}
 	if err := f(&v.session); err != nil {

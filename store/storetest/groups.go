@@ -88,7 +88,8 @@ type groupTest struct {
 // answers are what the three callers got.
 type answers struct {
 	before, bad, after error
-	goexit             bool
+	goexit             bool // the caller of the bad one did not go on
+	oneGroup           bool // the last one saw what was not committed yet
 }
 
 // runGroup puts three closures into one group, of which the middle one is
@@ -103,52 +104,7 @@ func runGroup(t *testing.T, open Open, dir, name string, bad func(*groupTest, *s
 	defer cancel()
 	g := &groupTest{db: db, cancel: cancel}
 
-	hold, held := make(chan struct{}), make(chan struct{})
-	var got answers
-	var done [4]chan struct{}
-	start := func(i int, f func()) {
-		done[i] = make(chan struct{})
-		go func() { defer close(done[i]); f() }()
-		synctest.Wait() // it stands in the queue
-	}
-	start(0, func() { // the group before, so that the next three wait together
-		db.Update(context.Background(), func(tx *store.Tx) error { close(held); <-hold; return nil })
-	})
-	<-held
-	insert := func(tx *store.Tx, name string) error {
-		_, err := tx.Exec("INSERT INTO goods (name) VALUES ($1)", name)
-		return err
-	}
-	start(1, func() {
-		got.before = db.Update(context.Background(), func(tx *store.Tx) error { return insert(tx, "before") })
-	})
-	start(2, func() {
-		got.goexit = true
-		got.bad = db.Update(ctx, func(tx *store.Tx) error {
-			if err := insert(tx, "bad"); err != nil {
-				return err
-			}
-			return bad(g, tx)
-		})
-		got.goexit = false
-	})
-	oneGroup := false
-	start(3, func() {
-		got.after = db.Update(context.Background(), func(tx *store.Tx) error {
-			names, err := store.All[string](tx, "SELECT name FROM goods WHERE name = 'before'")
-			if len(names) == 1 { // seen here, and not committed
-				oneGroup = len(all[string](t, db, "SELECT name FROM goods WHERE name = 'before'")) == 0 || oneGroup
-			}
-			if err != nil {
-				return err
-			}
-			return insert(tx, "after")
-		})
-	})
-	close(hold)
-	for _, d := range done {
-		<-d
-	}
+	got := g.together(t, ctx, bad)
 	must(t, got.before)
 	must(t, got.after)
 	if want == "" && !got.goexit {
@@ -157,7 +113,7 @@ func runGroup(t *testing.T, open Open, dir, name string, bad func(*groupTest, *s
 	if want != "" {
 		wish(t, got.bad, want)
 	}
-	if !oneGroup {
+	if !got.oneGroup {
 		t.Fatal("the closures were not in one group")
 	}
 	left := all[string](t, db, "SELECT name FROM goods ORDER BY name")
@@ -171,6 +127,55 @@ func runGroup(t *testing.T, open Open, dir, name string, bad func(*groupTest, *s
 	same(t, "transactions", last, transactions)
 	same(t, "feed", fmt.Sprint(all[int64](t, db, "SELECT tx FROM transactions WHERE tx > $1 ORDER BY tx", first)),
 		fmt.Sprint(all[int64](t, db, "SELECT DISTINCT tx FROM goods WHERE tx > $1 ORDER BY tx", first)))
+}
+
+// together runs the closures as one group, the bad one in the middle.
+func (g *groupTest) together(t *testing.T, ctx context.Context, bad func(*groupTest, *store.Tx) error) (got answers) {
+	hold, held := make(chan struct{}), make(chan struct{})
+	var done [4]chan struct{}
+	start := func(i int, f func()) {
+		done[i] = make(chan struct{})
+		go func() { defer close(done[i]); f() }()
+		synctest.Wait() // it stands in the queue
+	}
+	start(0, func() { // the group before, so that the next three wait together
+		g.db.Update(context.Background(), func(tx *store.Tx) error { close(held); <-hold; return nil })
+	})
+	<-held
+	insert := func(tx *store.Tx, name string) error {
+		_, err := tx.Exec("INSERT INTO goods (name) VALUES ($1)", name)
+		return err
+	}
+	start(1, func() {
+		got.before = g.db.Update(context.Background(), func(tx *store.Tx) error { return insert(tx, "before") })
+	})
+	start(2, func() {
+		got.goexit = true
+		got.bad = g.db.Update(ctx, func(tx *store.Tx) error {
+			if err := insert(tx, "bad"); err != nil {
+				return err
+			}
+			return bad(g, tx)
+		})
+		got.goexit = false
+	})
+	start(3, func() {
+		got.after = g.db.Update(context.Background(), func(tx *store.Tx) error {
+			names, err := store.All[string](tx, "SELECT name FROM goods WHERE name = 'before'")
+			if len(names) == 1 { // seen here, and not committed
+				got.oneGroup = len(all[string](t, g.db, "SELECT name FROM goods WHERE name = 'before'")) == 0 || got.oneGroup
+			}
+			if err != nil {
+				return err
+			}
+			return insert(tx, "after")
+		})
+	})
+	close(hold)
+	for _, d := range done {
+		<-d
+	}
+	return got
 }
 
 // testSlowStatement has one statement that takes too long by itself.

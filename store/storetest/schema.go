@@ -178,3 +178,22 @@ func testReplace(t *testing.T, open Open) {
 	same(t, "one", all[int](t, db.AsOf(one), "SELECT count FROM goods"), []int{1})
 	same(t, "history", all[int](t, db, "SELECT count FROM goods_history ORDER BY tx_end"), []int{1, 2})
 }
+
+// testReferences has rows change because rows that they refer to do.
+func testReferences(t *testing.T, open Open) {
+	db := begin(t, open, Limits{}, schema("homes", `
+CREATE TABLE homes (k TEXT PRIMARY KEY);
+CREATE TABLE people (k TEXT PRIMARY KEY, home TEXT REFERENCES homes (k) ON DELETE CASCADE, second TEXT REFERENCES homes (k) ON DELETE SET NULL);`))
+	ctx := context.Background()
+	do(t, db, "INSERT INTO homes (k) VALUES ('x'), ('y')")
+	do(t, db, "INSERT INTO people (k, home, second) VALUES ('a', 'x', 'y'), ('b', 'y', 'x')")
+	_, then := lastTx(t, db)
+	_, err := db.Exec(ctx, "INSERT INTO people (k, home) VALUES ('c', 'none')")
+	if err == nil {
+		t.Fatal("a reference to nothing was stored")
+	}
+	do(t, db, "DELETE FROM homes WHERE k = 'x'")
+	const query = "SELECT k || home || coalesce(second, '-') || rev FROM people ORDER BY k"
+	same(t, "now", all[string](t, db, query), []string{"by-2"})
+	same(t, "then", all[string](t, db.AsOf(then), query), []string{"axy1", "byx1"})
+}

@@ -33,7 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"Values", testValues}, {"Scan", testScan}, {"Transactions", testTransactions}, {"Refusals", testRefusals},
 		{"Views", testViews}, {"Reopen", testReopen}, {"OneAtATime", testOneAtATime},
 		{"Migrations", testMigrations}, {"Documentation", testDocumentation}, {"AddColumn", testAddColumn},
-		{"History", testHistory}, {"AppendOnly", testAppendOnly}, {"Replace", testReplace},
+		{"History", testHistory}, {"AppendOnly", testAppendOnly}, {"Replace", testReplace}, {"References", testReferences},
 		{"Past", testPast}, {"PastRefusals", testPastRefusals}, {"PastViews", testPastViews}, {"PastStands", testPastStands},
 		{"Ask", testAsk}, {"AskRefusals", testAskRefusals}, {"AskSecrets", testAskSecrets}, {"AskLimits", testAskLimits}, {"AskPast", testAskPast},
 		{"Watch", testWatch}, {"WatchPositions", testWatchPositions}, {"WatchWriters", testWatchWriters},
