@@ -12,8 +12,8 @@ import (
 
 type watchRequest struct {
 	Tables string `query:"tables" doc:"Names of tables, with commas; all when left out."`
-	From   int64  `query:"from" doc:"The position after which to start; the present when left out."`
-	LastID int64  `header:"Last-Event-ID" doc:"The position that a broken stream had reached; it wins over from."`
+	From   int64  `query:"from" default:"-1" doc:"The position after which to start, 0 for all that is kept; -1 is the present."`
+	LastID int64  `header:"Last-Event-ID" default:"-1" doc:"The position that a broken stream had reached; it wins over from."`
 }
 
 func (s *server) watchRoutes() {
@@ -30,23 +30,22 @@ func (s *server) watch(ctx context.Context, in *watchRequest, out *output) error
 	if err != nil {
 		return err
 	}
-	at := max(in.From, in.LastID)
-	if in.LastID != 0 {
-		at = in.LastID
-	}
-	if at == 0 { // from now on, without a gap before the watch begins
-		if at, err = s.position(ctx); err != nil {
-			return err
-		}
+	start := store.Now()
+	switch {
+	case in.LastID >= 0:
+		start = store.From(in.LastID)
+	case in.From >= 0:
+		start = store.From(in.From)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	wait := out.living(ctx, stop)
 	defer wait()
 	defer stop()
+	changes := s.Kernel.Watch(ctx, start, tables...) // begins here, before the reader learns that it is heard
 	if err := out.begin(); err != nil {
 		return err
 	}
-	for c, err := range s.Kernel.Watch(ctx, store.From(at), tables...) {
+	for c, err := range changes {
 		if err != nil {
 			if ctx.Err() == nil {
 				out.event(0, "error", volvox.AsError(err))
@@ -62,15 +61,6 @@ func (s *server) watch(ctx context.Context, in *watchRequest, out *output) error
 		}
 	}
 	return nil
-}
-
-// position is the last transaction there is.
-func (s *server) position(ctx context.Context) (at int64, err error) {
-	err = s.view(ctx, func(tx *store.Tx) error {
-		at, err = store.One[int64](tx, `SELECT COALESCE(MAX(tx), 0) FROM transactions`)
-		return err
-	})
-	return at, err
 }
 
 // tablesOf reads a list of tables; each must be there.

@@ -63,8 +63,7 @@ type follower struct {
 	*server
 	id    string
 	out   *output
-	at    int64 // the transaction up to which the reader has been told
-	steps int   // told
+	steps int // told
 	last  map[string]string
 }
 
@@ -75,10 +74,6 @@ func (s *server) follow(ctx context.Context, id string, out *output) error {
 		return notReady("workflows")
 	}
 	f := &follower{server: s, id: id, out: out, last: map[string]string{}}
-	var err error
-	if f.at, err = s.position(ctx); err != nil {
-		return err
-	}
 	w, err := s.Workflows.Get(ctx, id)
 	if err != nil {
 		return err
@@ -100,11 +95,12 @@ func (s *server) follow(ctx context.Context, id string, out *output) error {
 }
 
 func (f *follower) run(ctx context.Context, w workflow.Info) error {
+	changes := f.Kernel.Watch(ctx, store.Now(), "workflows", "steps", "instances") // before the first look: nothing falls between
 	if ended, err := f.tell(ctx); err != nil || ended {
 		return err
 	}
 	hit := false
-	for c, err := range f.Kernel.Watch(ctx, store.From(f.at), "workflows", "steps", "instances") {
+	for c, err := range changes {
 		if err != nil {
 			return err
 		}

@@ -70,8 +70,8 @@ func failureOf(m message) error {
 	return &e
 }
 
-// Watch yields the changes of tables after a position (0: from now on), whole
-// transactions, until ctx ends. The position to resume at is the Tx of the
+// Watch yields the changes of tables after a position (negative: from now on;
+// 0: all that is kept), whole transactions, until ctx ends. The position to resume at is the Tx of the
 // last change that was the Last of its transaction.
 func (c *Client) Watch(ctx context.Context, from int64, tables ...string) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
@@ -80,7 +80,7 @@ func (c *Client) Watch(ctx context.Context, from int64, tables ...string) iter.S
 			q.Set("tables", strings.Join(tables, ","))
 		}
 		h := http.Header{}
-		if from > 0 {
+		if from >= 0 {
 			h.Set("Last-Event-ID", strconv.FormatInt(from, 10))
 		}
 		for m, err := range c.messages(ctx, "/v1/watch", q, h) {
