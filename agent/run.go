@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -194,9 +196,23 @@ func (k *keeper) container(w instance.Wish, id string, command []string) Contain
 		}
 	}
 	return Container{
-		ID: id, Rootfs: k.rootfs, Command: command, Env: pairs(env), Dir: "/", UID: owner,
+		ID: id, Rootfs: k.rootfs, Command: underInit(k.rootfs, command), Env: pairs(env), Dir: "/", UID: owner,
 		NetNS: k.netns, Binds: binds, Limits: w.Spec.Limits, Labels: map[string]string{},
 	}
+}
+
+// initProgram is the first process of a container whose image has it, as all
+// images made of packages do. It hands signals on and reaps orphans. Without
+// it the engine is the parent of orphans, such as the children of a probe that
+// was ended, and there are engines that take the death of a child they do not
+// know for a crash of their own and restart.
+const initProgram = "/usr/bin/tini"
+
+func underInit(rootfs string, command []string) []string {
+	if _, err := os.Lstat(filepath.Join(rootfs, initProgram)); err != nil {
+		return command
+	}
+	return append([]string{initProgram, "--"}, command...)
 }
 
 // pairs writes variables as NAME=value, sorted.

@@ -22,6 +22,7 @@ var basePackages = []string{
 	"mawk",      // awk
 	"findutils", // find, xargs
 	"hostname",
+	"tini", // the first process of a container, see agent.initProgram
 }
 
 // nameRule says that packages of a name are left out although something
