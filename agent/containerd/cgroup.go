@@ -171,7 +171,7 @@ func (g cgroups) metrics(id string) (agent.Metrics, error) {
 		*into = n
 		errs = append(errs, err)
 	}
-	var cpu, cache int64
+	var cpu, inactive, active int64
 	if dir, v1 := g.dir("cpuacct", id); v1 {
 		read(&cpu, dir, "cpuacct.usage", "")
 	} else {
@@ -182,16 +182,18 @@ func (g cgroups) metrics(id string) (agent.Metrics, error) {
 	if dir, v1 := g.dir("memory", id); v1 {
 		read(&m.MemoryBytes, dir, "memory.usage_in_bytes", "")
 		read(&m.MemoryLimit, dir, "memory.limit_in_bytes", "")
-		read(&cache, dir, "memory.stat", "total_inactive_file")
+		read(&inactive, dir, "memory.stat", "total_inactive_file")
+		read(&active, dir, "memory.stat", "total_active_file")
 	} else {
 		read(&m.MemoryBytes, dir, "memory.current", "")
 		read(&m.MemoryLimit, dir, "memory.max", "")
-		read(&cache, dir, "memory.stat", "inactive_file")
+		read(&inactive, dir, "memory.stat", "inactive_file")
+		read(&active, dir, "memory.stat", "active_file")
 	}
 	dir, _ := g.dir("pids", id)
 	read(&m.Pids, dir, "pids.current", "")
 	m.CPU = time.Duration(cpu)
-	m.MemoryBytes = max(0, m.MemoryBytes-cache)
+	m.MemoryBytes = max(0, m.MemoryBytes-inactive-active)
 	if m.MemoryLimit >= noLimit {
 		m.MemoryLimit = 0
 	}

@@ -39,6 +39,7 @@ type daemon struct {
 	link    *link         // nil while there is none
 	why     error         // why there is none
 	changed chan struct{} // closed and replaced when link or why change
+	closed  bool          // there will be no other link
 }
 
 func newDaemon(opt Options, ns string) *daemon {
@@ -61,16 +62,15 @@ func (d *daemon) files() []string {
 
 // supervise keeps containerd running until ctx ends, and lets go of it then.
 func (d *daemon) supervise(ctx context.Context) {
-	delay := time.Duration(0)
+	delay := time.Duration(0) // grows while containerd does not even come up
 	for ctx.Err() == nil {
-		begun := time.Now()
-		err := d.serve(ctx)
+		answered, err := d.serve(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		d.set(nil, err)
 		d.log.Warn("containerd is gone; starting it again", "cause", err)
-		if time.Since(begun) > 5*time.Second {
+		if answered {
 			delay = 0
 		} else {
 			delay = min(max(2*delay, 50*time.Millisecond), 5*time.Second)
@@ -80,20 +80,24 @@ func (d *daemon) supervise(ctx context.Context) {
 		case <-time.After(delay):
 		}
 	}
-	d.set(nil, errors.New("the runtime was closed"))
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.set(nil, errClosed)
 }
 
 // serve finds or starts one containerd and returns when it has ended, or was
-// ended because it does not answer, or ctx has ended.
-func (d *daemon) serve(ctx context.Context) error {
+// ended because it does not answer, or ctx has ended. It says whether that one
+// ever answered.
+func (d *daemon) serve(ctx context.Context) (answered bool, err error) {
 	p, err := d.find()
 	if err != nil {
-		return err
+		return false, err
 	}
 	adopted := p != nil
 	if !adopted {
 		if p, err = d.start(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	defer p.close()
@@ -103,12 +107,12 @@ func (d *daemon) serve(ctx context.Context) error {
 			p.signal(unix.SIGKILL)
 			<-p.ended
 		}
-		return err
+		return false, err
 	}
 	d.log.Info("containerd answers", "pid", p.pid, "adopted", adopted)
 	d.set(l, nil)
 	defer l.close()
-	return d.watch(ctx, p, l)
+	return true, d.watch(ctx, p, l)
 }
 
 // watch returns when the process has ended; it ends one that hangs.
@@ -273,9 +277,14 @@ func (d *daemon) set(l *link, why error) {
 	d.changed = make(chan struct{})
 }
 
+// get returns the present connection. Without one it returns what will tell
+// of a change, nil if there will be none.
 func (d *daemon) get() (*link, error, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return nil, d.why, nil
+	}
 	return d.link, d.why, d.changed
 }
 
@@ -301,6 +310,9 @@ func (d *daemon) wait(ctx context.Context, until time.Time) (*link, error) {
 		l, why, changed := d.get()
 		if l != nil {
 			return l, nil
+		}
+		if changed == nil {
+			return nil, why
 		}
 		select {
 		case <-changed:

@@ -21,9 +21,7 @@ import (
 )
 
 // execution is one Exec. Its ID in containerd follows from the caller's, so
-// that after a loss of containerd the shim can be asked what became of it:
-// the shim starts a process that is "created" and refuses any other, and so
-// no command is begun twice.
+// that after a loss of containerd the shim can be asked what became of it.
 type execution struct {
 	r    *Runtime
 	id   string // of the container
@@ -32,9 +30,10 @@ type execution struct {
 	io   *streams
 }
 
-// Exec runs the command. It survives a containerd that dies meanwhile, unless
-// the command's shim dies too: then nobody knows the result, and the error is
-// of kind unavailable. Children that the command leaves in the background go
+// Exec runs the command, at most once. A command that runs goes on when
+// containerd dies, and its result is not lost; if containerd dies in the
+// moment when the command begins, or the container's shim dies, nobody knows
+// the result: the command is killed, and the error is E_UNAVAILABLE. Children that the command leaves in the background go
 // on when it has ended; their output is no longer read after a moment of
 // silence. A command cannot outlive this process: the next Open ends it.
 func (r *Runtime) Exec(ctx context.Context, id string, e agent.Exec) (int, error) {
@@ -201,8 +200,13 @@ func (x *execution) clear(ctx context.Context, l *link) error {
 	return nil
 }
 
-// begin starts the command once and returns its process.
+// begin starts the command and returns its process. It asks for the start
+// once. If containerd is lost over it, a command that the shim calls running
+// or ended did begin. One that it calls created may have begun all the same:
+// the shim gave up on runc when containerd went, at a moment when runc may
+// have done its work. So that one is killed, and its result is unknown.
 func (x *execution) begin(ctx context.Context) (pid int, err error) {
+	asked := false
 	err = x.r.call(ctx, func(ctx context.Context, l *link) error {
 		got, err := l.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: x.id, ExecID: x.exec})
 		if errdefs.IsNotFound(err) {
@@ -212,9 +216,14 @@ func (x *execution) begin(ctx context.Context) (pid int, err error) {
 			return err
 		}
 		if got.Process.Status != task.Status_CREATED {
-			pid = int(got.Process.Pid) // by the call that was lost
+			pid = int(got.Process.Pid)
 			return nil
 		}
+		if asked {
+			x.r.killExec(x.id, x.exec, 0)
+			return unknownResult(x.id)
+		}
+		asked = true
 		started, err := l.tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: x.id, ExecID: x.exec})
 		if err == nil {
 			pid = int(started.Pid)
@@ -226,7 +235,7 @@ func (x *execution) begin(ctx context.Context) (pid int, err error) {
 
 func unknownResult(id string) error {
 	return volvox.Errorf(volvox.Unavailable, "what became of the command is unknown").
-		Because("container %s or its shim ended before it answered", id)
+		Because("containerd, or container %s, ended before it answered", id)
 }
 
 // wait returns the command's exit code when it has ended.

@@ -34,10 +34,11 @@ func markOf(pid int) string {
 
 // killExec kills a command and its children, also those that have left its
 // process tree: a child is known by its ancestors, its session or the mark in
-// its environment. One that gets rid of all three is the container's.
+// its environment. One that gets rid of all three is the container's. The
+// leader is 0 if it is not known.
 func (r *Runtime) killExec(id, exec string, leader int) {
 	r.killWhile(id, func(s stat, family map[int]bool) bool {
-		return s.pid == leader || s.session == leader || family[s.parent] || markOf(s.pid) == exec
+		return leader > 0 && (s.pid == leader || s.session == leader) || family[s.parent] || markOf(s.pid) == exec
 	})
 }
 

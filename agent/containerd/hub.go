@@ -48,6 +48,9 @@ func (h *hub) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l, err := h.r.daemon.await(ctx, time.Time{})
 		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
 			continue // it has waited
 		}
 		if err := h.listen(ctx, l); err != nil && ctx.Err() == nil {

@@ -69,9 +69,11 @@ type Runtime struct {
 	lock    *os.File
 	log     *slog.Logger
 
-	ctx   context.Context // ends at Close
-	close context.CancelFunc
-	work  sync.WaitGroup // execs and the hub
+	ctx     context.Context // of what needs containerd; ends first at Close
+	close   context.CancelFunc
+	work    sync.WaitGroup // execs and the hub
+	letGo   context.CancelFunc
+	daemons sync.WaitGroup // the supervisor, which ends last
 
 	ids   keyed // one maker or remover of a container at a time
 	mu    sync.Mutex
@@ -91,7 +93,9 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.work.Go(func() { r.daemon.supervise(r.ctx) })
+	watch, letGo := context.WithCancel(context.Background())
+	r.letGo = letGo
+	r.daemons.Go(func() { r.daemon.supervise(watch) })
 	l, err := r.daemon.first(ctx)
 	if err == nil {
 		err = r.endStrays(ctx, l)
@@ -173,9 +177,16 @@ func lockFile(path string) (*os.File, error) {
 // Close ends commands being executed and lets go. Containers and containerd
 // go on. Called again it does nothing.
 func (r *Runtime) Close() error {
+	r.detach()
+	return ignoreClosed(r.lock.Close())
+}
+
+// detach ends all that this process does with containerd.
+func (r *Runtime) detach() {
 	r.close()
 	r.work.Wait()
-	return r.lock.Close()
+	r.letGo()
+	r.daemons.Wait()
 }
 
 // Shutdown ends containerd for good, then closes the runtime. Containers
@@ -184,8 +195,7 @@ func (r *Runtime) Close() error {
 // containerd.
 func (r *Runtime) Shutdown(ctx context.Context) error {
 	err := r.settle(ctx)
-	r.close()
-	r.work.Wait()
+	r.detach()
 	if e := r.daemon.end(ctx); e != nil {
 		err = errors.Join(err, e)
 	}

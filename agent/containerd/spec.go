@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/api/types/runc/options"
+	runcapi "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -157,7 +157,7 @@ func fileLimit() (uint64, error) {
 // that the container's user owns the pipes of its output, so that a program
 // can open /dev/stdout.
 func (r *Runtime) runcOptions(uid uint32) (*anypb.Any, error) {
-	b, err := proto.Marshal(&options.Options{BinaryName: r.opt.RuncBinary, Root: r.runcRoot(), IoUid: uid, IoGid: uid})
+	b, err := proto.Marshal(&runcapi.Options{BinaryName: r.opt.RuncBinary, Root: r.runcRoot(), IoUid: uid, IoGid: uid})
 	if err != nil {
 		return nil, fmt.Errorf("write the options of runc: %w", err)
 	}

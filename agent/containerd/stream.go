@@ -50,7 +50,9 @@ func (s *streams) open() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	wanted := []bool{s.e.Stdin != nil, s.e.Stdout != nil, s.e.Stderr != nil}
+	// The shim wants both outputs, or no stream at all.
+	outputs := s.e.Stdin != nil || s.e.Stdout != nil || s.e.Stderr != nil
+	wanted := []bool{s.e.Stdin != nil, outputs, outputs}
 	for i, name := range []string{"stdin", "stdout", "stderr"} {
 		if !wanted[i] {
 			continue
@@ -94,8 +96,8 @@ func (s *streams) start(noMore func()) {
 			noMore()
 		}()
 	}
-	for i, to := range []io.Writer{1: s.e.Stdout, 2: s.e.Stderr} {
-		if f := s.ends[i]; i > 0 && f != nil {
+	for i, to := range []io.Writer{s.e.Stdout, s.e.Stderr} {
+		if f := s.ends[i+1]; f != nil {
 			s.copies.Go(func() { s.copy(to, f) })
 		}
 	}
@@ -105,9 +107,12 @@ func (s *streams) start(noMore func()) {
 	}()
 }
 
-// copy copies an output to its end. A writer that fails gets no more, but the
-// command is not stopped by it.
+// copy copies an output to its end; nil is a writer that nobody reads. One
+// that fails gets no more, but the command is not stopped by it.
 func (s *streams) copy(to io.Writer, from *os.File) {
+	if to == nil {
+		to = io.Discard
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)

@@ -2,13 +2,13 @@ package containerd
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,15 +40,11 @@ func (r *Runtime) sweep(ctx context.Context, id string, clean bool) error {
 	var errs []error
 	if !clean {
 		errs = append(errs, r.killShims(id), r.forceDelete(ctx, id))
+		os.Remove(shimSocket(r.daemon.socket, r.ns, id))
 	}
 	errs = append(errs, r.cgroups.remove(id))
 	for _, dir := range r.bundleDirs() {
 		bundle := filepath.Join(dir, id)
-		if socket, err := os.ReadFile(filepath.Join(bundle, "address")); err == nil && !clean {
-			if path, ok := strings.CutPrefix(strings.TrimSpace(string(socket)), "unix://"); ok {
-				os.Remove(path)
-			}
-		}
 		unix.Unmount(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH)
 		errs = append(errs, os.RemoveAll(bundle))
 	}
@@ -56,6 +52,12 @@ func (r *Runtime) sweep(ctx context.Context, id string, clean bool) error {
 		return fmt.Errorf("remove leftovers: %w", err)
 	}
 	return nil
+}
+
+// shimSocket is where a container's shim listens. A shim that is killed leaves
+// it, outside of our directories.
+func shimSocket(address, ns, id string) string {
+	return fmt.Sprintf("/run/containerd/s/%x", sha256.Sum256([]byte(filepath.Join(address, ns, id))))
 }
 
 // killShims ends every shim of the container, and waits for it.
