@@ -100,7 +100,7 @@ const (
 type Values struct {
 	Cluster      string
 	Project      string
-	Component    string
+	Component    string // its place in the topology; empty is the component's name
 	Member       string // shop-db-0
 	Ordinal      int
 	Version      string

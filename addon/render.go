@@ -2,7 +2,6 @@ package addon
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +26,10 @@ func (c *Component) Render(a *Addon, version Version, v Values) (instance.Spec, 
 	if !ok {
 		return instance.Spec{}, volvox.Errorf(volvox.UnknownVersion, "version %s of %s has no image %q", version.Name, a.Name, c.Image)
 	}
-	v.Version, v.Component = version.Name, c.Name
+	v.Version = version.Name
+	if v.Component == "" {
+		v.Component = c.Name
+	}
 	s := instance.Spec{
 		Image: image, Command: slices.Clone(c.Command), Env: c.env(v), Ports: slices.Clone(c.Ports), Stop: c.Stop,
 		Limits: instance.Limits{CPUMillis: v.CPUMillis, MemoryBytes: v.MemoryBytes, Pids: maxPids},
@@ -53,7 +55,7 @@ func (c *Component) Render(a *Addon, version Version, v Values) (instance.Spec, 
 // env is what the program and all actions of a member are told.
 func (c *Component) env(v Values) map[string]string {
 	return map[string]string{
-		"DB_PROJECT": v.Project, "DB_CLUSTER": v.Cluster, "DB_COMPONENT": c.Name, "DB_MEMBER": v.Member,
+		"DB_PROJECT": v.Project, "DB_CLUSTER": v.Cluster, "DB_COMPONENT": v.Component, "DB_MEMBER": v.Member,
 		"DB_ORDINAL": strconv.Itoa(v.Ordinal), "DB_VERSION": v.Version, "DB_PORT": strconv.Itoa(c.Ports[0].Port), "DB_SECRETS": "/secrets",
 	}
 }
@@ -94,15 +96,4 @@ func (c *Component) Admin() Account {
 		}
 	}
 	return Account{}
-}
-
-// Fill puts values into the placeholders of a URL or a word of a client's
-// command: {user}, {password}, {host}, {port}. The caller escapes what a URL
-// needs escaped.
-func Fill(text string, values map[string]string) string {
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		pairs = append(pairs, "{"+name+"}", values[name])
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
 }
