@@ -35,7 +35,9 @@ With --plan the exit code is 0 when it could be done.`,
 				return err
 			}
 			return a.with(func(c *client.Client) error {
-				done, err := c.Apply(cmd.Context(), client.File{Name: file, Text: content, Plan: plan})
+				done, err := definite(cmd.Context(), func(ctx context.Context) ([]client.Applied, error) {
+					return c.Apply(ctx, client.File{Name: file, Text: content, Plan: plan})
+				})
 				if err != nil {
 					return err
 				}

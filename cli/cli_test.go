@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/api/apitest"
 	"github.com/volvox-os/volvox/cli"
 	"github.com/volvox-os/volvox/client"
@@ -70,7 +71,7 @@ func hooks(socket string) cli.Hooks {
 
 // TestScripts runs testdata/*.txt. In them `vx` runs the program in this
 // process: vx [exit=N] [in=FILE] [tty] ARGUMENTS. `computer` boots one;
-// `hold` and `release` stop and free its agent.
+// `hold` and `release` stop and free its agent, `fail CODE` lets it fail.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -95,6 +96,7 @@ func TestScripts(t *testing.T) {
 					},
 					"hold":    func(*testscript.TestScript, bool, []string) { c.Twin.Hold() },
 					"release": func(*testscript.TestScript, bool, []string) { c.Twin.Release() },
+					"fail":    func(_ *testscript.TestScript, _ bool, args []string) { c.Twin.Fail(volvox.Code(args[0])) },
 					"unready": func(*testscript.TestScript, bool, []string) { c.SetReady(false) },
 					"vx": func(ts *testscript.TestScript, neg bool, args []string) {
 						runScripted(ts, args, hooks(socket))

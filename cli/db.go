@@ -121,10 +121,10 @@ func (a *app) showDatabase(d shown) error {
 	}
 	err := showOne(a, d, []field{
 		{"name", text(d.Name)}, {"project", text(project)}, {"phase", phaseCell(d.Phase)},
-		{"code", cell{string(d.Code), red}}, {"message", text(d.Message)},
+		{"code", cell{text: string(d.Code), color: red}}, {"message", text(d.Message)},
 		{"engine", text(d.Engine + " " + d.Version)}, {"topology", text(d.Topology)}, {"replicas", text(strconv.Itoa(d.Replicas))},
 		{"each", text(fmt.Sprintf("%s CPU, %s memory, %s storage", volvox.FormatCPU(d.CPUMillis), volvox.FormatBytes(d.MemoryBytes), volvox.FormatBytes(d.StorageBytes)))},
-		{"params", text(strings.Join(params, " "))}, {"age", text(a.when(d.CreatedAt))}, {"workflow", text(d.Workflow)},
+		{"params", text(strings.Join(params, " "))}, {"created", text(a.ago(d.CreatedAt))}, {"workflow", text(d.Workflow)},
 	})
 	if err != nil || a.output != "table" {
 		return err
@@ -177,7 +177,7 @@ func (a *app) eventColumns() []column[client.Event] {
 	return []column[client.Event]{
 		{"age", false, func(e client.Event) cell { return text(a.when(e.CreatedAt)) }},
 		{"level", false, func(e client.Event) cell {
-			return cell{e.Level, map[string]color{"error": red, "warning": yellow}[e.Level]}
+			return cell{text: e.Level, color: map[string]color{"error": red, "warning": yellow}[e.Level]}
 		}},
 		{"kind", false, func(e client.Event) cell { return text(e.Kind) }},
 		{"name", false, func(e client.Event) cell { return text(e.Name) }},
@@ -256,7 +256,7 @@ func (a *app) dbDelete() *cobra.Command {
 						return err
 					}
 				}
-				removal, err := c.DeleteDatabase(cmd.Context(), name)
+				removal, err := definite(cmd.Context(), func(ctx context.Context) (client.Removal, error) { return c.DeleteDatabase(ctx, name) })
 				if err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 func (a *app) dbConnect() *cobra.Command {
 	var printURL, reveal bool
 	cmd := prints(&cobra.Command{
-		Use:   "connect NAME [-- ARGUMENTS]",
+		Use:   "connect NAME [flags] [-- ARGUMENTS]",
 		Short: "Open the client program of a database.",
 		Example: `  volvox db connect shop
   volvox db connect shop -- --command "SELECT 1"
@@ -52,6 +53,7 @@ the program's own. The exit code is the program's.`,
 			})
 		},
 	}, oneFormats...)
+	cmd.DisableFlagsInUseLine = true
 	cmd.Flags().BoolVar(&printURL, "print-url", false, "print a URL for other programs, and nothing else")
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "with the password in it; this is recorded")
 	return cmd
@@ -74,6 +76,8 @@ func (a *app) runProgram(name string, conn client.Connection, args []string) err
 	for k, v := range conn.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
+	runtime.LockOSThread() // the death signal is that of the thread that starts the program
+	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)

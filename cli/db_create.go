@@ -114,7 +114,7 @@ func (a *app) createDatabase(ctx context.Context, c *client.Client, w client.Wis
 		}
 		return a.showPlans(p)
 	}
-	d, err := c.CreateDatabase(ctx, w)
+	d, err := definite(ctx, func(ctx context.Context) (client.Cluster, error) { return c.CreateDatabase(ctx, w) })
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func writeHelp(w io.Writer, paint func(color, string) string, cmd *cobra.Command
 	}
 	for _, g := range flagGroups(cmd) {
 		fmt.Fprintf(w, "\n%s\n", paint(bold, g.heading))
-		for _, line := range flagLines(g.flags) {
+		for _, line := range flagLines(cmd, g.flags) {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}
@@ -150,7 +150,7 @@ const (
 )
 
 // flagLines describes flags, aligned.
-func flagLines(flags []*pflag.Flag) (lines []string) {
+func flagLines(cmd *cobra.Command, flags []*pflag.Flag) (lines []string) {
 	left := make([]string, len(flags))
 	width := 0
 	for i, f := range flags {
@@ -166,6 +166,9 @@ func flagLines(flags []*pflag.Flag) (lines []string) {
 	}
 	for i, f := range flags {
 		_, doc := pflag.UnquoteUsage(f)
+		if f.Name == "output" {
+			doc = "format of what is printed: " + orList(outputsOf(cmd))
+		}
 		switch f.DefValue {
 		case "", "false", "0", "[]":
 		default:

@@ -95,9 +95,9 @@ func (a *app) processColumns() []column[process] {
 
 func yesCell(yes bool) cell {
 	if yes {
-		return cell{"yes", green}
+		return cell{text: "yes", color: green}
 	}
-	return cell{"no", yellow}
+	return cell{text: "no", color: yellow}
 }
 
 // logFlags are the flags of logs.

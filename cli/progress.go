@@ -117,6 +117,21 @@ func (p *progress) clear() {
 	p.erase()
 }
 
+// definiteTime bounds what an interruption has to wait for.
+const definiteTime = 30 * time.Second
+
+// definite asks for a change without being interrupted: to have asked by half
+// would leave a person not knowing what goes on.
+func definite[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), definiteTime)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		var none T
+		return none, err
+	}
+	return ask(asking)
+}
+
 // result is the error of a workflow that has ended.
 func result(w client.Workflow) error {
 	switch {

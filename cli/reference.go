@@ -39,7 +39,7 @@ func referenceOf(w io.Writer, c *cobra.Command) {
 	}
 	for _, g := range flagGroups(c) {
 		if g.heading != headingAll {
-			fmt.Fprintf(w, "\n%s:\n\n```\n%s\n```\n", g.heading, strings.Join(flagLines(g.flags), "\n"))
+			fmt.Fprintf(w, "\n%s:\n\n```\n%s\n```\n", g.heading, strings.Join(flagLines(c, g.flags), "\n"))
 		}
 	}
 	for _, sub := range available(c) {

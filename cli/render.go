@@ -150,6 +150,15 @@ func (a *app) when(t time.Time) string {
 	return age(time.Since(t))
 }
 
+// ago is when, in a sentence: "5m ago".
+func (a *app) ago(t time.Time) string {
+	text := a.when(t)
+	if text != "" && a.times != "iso" {
+		text += " ago"
+	}
+	return text
+}
+
 // age is a duration in one or two units: 12s, 5m, 3h20m, 4d.
 func age(d time.Duration) string {
 	d = max(d, 0)

@@ -33,13 +33,13 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) showStatus(s client.Status) error {
-	state := cell{"ready", green}
+	state := cell{text: "ready", color: green}
 	if !s.Ready {
-		state = cell{"not ready", yellow}
+		state = cell{text: "not ready", color: yellow}
 	}
 	fields := []field{
 		{"state", state}, {"machine", text(s.Machine)}, {"data", text(s.Data)}, {"api", text(s.API)}, {"listen", text(s.Listen)},
-		{"network", text(s.Network)}, {"version", text(s.Version)}, {"pid", text(fmt.Sprint(s.PID))}, {"started", text(a.when(s.StartedAt))},
+		{"network", text(s.Network)}, {"version", text(s.Version)}, {"pid", text(fmt.Sprint(s.PID))}, {"started", text(a.ago(s.StartedAt))},
 	}
 	if err := showOne(a, s, fields); err != nil || a.output != "table" {
 		return err
@@ -55,11 +55,11 @@ func (a *app) showStatus(s client.Status) error {
 func partCell(state string) cell {
 	switch state {
 	case "ready":
-		return cell{state, green}
+		return cell{text: state, color: green}
 	case "failed":
-		return cell{state, red}
+		return cell{text: state, color: red}
 	default:
-		return cell{state, yellow}
+		return cell{text: state, color: yellow}
 	}
 }
 
@@ -116,11 +116,11 @@ func checkColumns() []column[client.Check] {
 		{"state", false, func(c client.Check) cell {
 			switch c.State {
 			case "ok":
-				return cell{"✓ ok", green}
+				return cell{c.State, green, "✓"}
 			case "warn":
-				return cell{"! warn", yellow}
+				return cell{c.State, yellow, "!"}
 			default:
-				return cell{"✗ fail", red}
+				return cell{c.State, red, "✗"}
 			}
 		}},
 		{"message", false, func(c client.Check) cell { return text(c.Message) }},

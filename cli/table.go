@@ -13,6 +13,7 @@ import (
 type cell struct {
 	text  string
 	color color
+	sign  string // before the text, in tables: so that colour is never alone
 }
 
 func text(s string) cell { return cell{text: s} }
@@ -21,13 +22,13 @@ func text(s string) cell { return cell{text: s} }
 func phaseCell(p volvox.Phase) cell {
 	switch p {
 	case volvox.Running:
-		return cell{string(p), green}
+		return cell{text: string(p), color: green}
 	case volvox.Failed:
-		return cell{string(p), red}
+		return cell{text: string(p), color: red}
 	case volvox.Stopped, volvox.Deleted:
-		return cell{string(p), dim}
+		return cell{text: string(p), color: dim}
 	default:
-		return cell{string(p), yellow}
+		return cell{text: string(p), color: yellow}
 	}
 }
 
@@ -41,6 +42,9 @@ func writeTable(w io.Writer, paint func(color, string) string, header []string, 
 	for _, r := range rows {
 		for i := range r {
 			r[i].text = oneLine(r[i].text)
+			if r[i].sign != "" {
+				r[i].text, r[i].sign = r[i].sign+" "+r[i].text, ""
+			}
 			width[i] = max(width[i], utf8.RuneCountInString(r[i].text))
 		}
 	}
@@ -62,7 +66,7 @@ func writeTable(w io.Writer, paint func(color, string) string, header []string, 
 	}
 	head := make([]cell, len(header))
 	for i, h := range header {
-		head[i] = cell{strings.ToUpper(h), bold}
+		head[i] = cell{text: strings.ToUpper(h), color: bold}
 	}
 	line(head)
 	for _, r := range rows {

@@ -109,7 +109,7 @@ func (a *app) shutdown(ctx context.Context, c *client.Client, layout volvox.Layo
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := tellShutdown(ctx, c, s)
+		_, err := definite(ctx, func(ctx context.Context) (client.Status, error) { return c.Shutdown(ctx, s) })
 		if code := volvox.CodeOf(err); err == nil || code != volvox.NotUp && code != volvox.Unavailable {
 			return true, err
 		}
@@ -123,14 +123,6 @@ func (a *app) shutdown(ctx context.Context, c *client.Client, layout volvox.Layo
 		case <-tick.C:
 		}
 	}
-}
-
-// tellShutdown is not interrupted: half told would be a riddle.
-func tellShutdown(ctx context.Context, c *client.Client, s client.Shutdown) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	_, err := c.Shutdown(ctx, s)
-	return err
 }
 
 func (a *app) downAlone(ctx context.Context, layout volvox.Layout, purge bool) error {

@@ -64,7 +64,7 @@ func (a *app) workflowColumns() []column[client.Workflow] {
 }
 
 func statusCell(w client.Workflow) cell {
-	return cell{string(w.Status), map[string]color{"Succeeded": green, "Failed": red, "Cancelled": dim, "Pending": yellow, "Running": yellow}[string(w.Status)]}
+	return cell{text: string(w.Status), color: map[string]color{"Succeeded": green, "Failed": red, "Cancelled": dim, "Pending": yellow, "Running": yellow}[string(w.Status)]}
 }
 
 func errorText(w client.Workflow) string {
@@ -89,12 +89,12 @@ func (a *app) workflowShow() *cobra.Command {
 				}
 				ended := ""
 				if w.EndedAt != nil {
-					ended = a.when(*w.EndedAt)
+					ended = a.ago(*w.EndedAt)
 				}
 				return showOne(a, w, []field{
 					{"id", text(w.ID)}, {"name", text(w.Name)}, {"about", text(strings.TrimSpace(w.Kind + " " + w.Subject))},
 					{"status", statusCell(w)}, {"error", text(errorText(w))}, {"actor", text(string(w.Actor))},
-					{"age", text(a.when(w.CreatedAt))}, {"ended", text(ended)}, {"attempts", text(strconv.FormatInt(w.Attempts, 10))},
+					{"started", text(a.ago(w.CreatedAt))}, {"ended", text(ended)}, {"attempts", text(strconv.FormatInt(w.Attempts, 10))},
 					{"input", text(string(w.Input))}, {"output", text(string(w.Output))},
 				})
 			})
@@ -131,7 +131,7 @@ func (a *app) stepColumns() []column[client.Step] {
 			if s.Error == nil {
 				return cell{}
 			}
-			return cell{s.Error.Error(), red}
+			return cell{text: s.Error.Error(), color: red}
 		}},
 		{"output", true, func(s client.Step) cell { return text(string(s.Output)) }},
 	}

@@ -180,10 +180,11 @@ type Twin struct {
 	control *instance.Service
 	roles   map[bool]string // by whether it is writable
 
-	mu   sync.Mutex
-	held bool
-	ids  map[volvox.ID]string
-	wake chan struct{}
+	mu    sync.Mutex
+	held  bool
+	fault volvox.Code // what preparing an instance fails with
+	ids   map[volvox.ID]string
+	wake  chan struct{}
 }
 
 func newTwin(control *instance.Service, a *addon.Addon) *Twin {
@@ -198,6 +199,13 @@ func newTwin(control *instance.Service, a *addon.Addon) *Twin {
 
 // Hold lets nothing come true until Release.
 func (t *Twin) Hold() { t.hold(true) }
+
+// Fail lets preparing any instance fail with a code; empty: no more.
+func (t *Twin) Fail(code volvox.Code) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fault = code
+}
 
 // Release undoes Hold.
 func (t *Twin) Release() { t.hold(false) }
@@ -235,7 +243,7 @@ func (t *Twin) run(ctx context.Context) {
 func (t *Twin) fulfil(ctx context.Context, w instance.Wish) {
 	i := w.Instance
 	t.mu.Lock()
-	held := t.held
+	held, fault := t.held, t.fault
 	t.ids[i.ID] = i.Name
 	t.mu.Unlock()
 	r := instance.Report{ID: i.ID, Observed: i.Generation}
@@ -244,6 +252,8 @@ func (t *Twin) fulfil(ctx context.Context, w instance.Wish) {
 		r.Phase, r.Message = volvox.Creating, "held by the test"
 	case i.Desired == instance.Remove:
 		r.Gone = true
+	case i.Desired == instance.Halt && fault != "":
+		r.Phase, r.Code, r.Message = volvox.Failed, fault, "planted by the test"
 	case i.Desired == instance.Halt:
 		r.Phase = volvox.Stopped
 	default:
