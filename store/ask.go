@@ -170,6 +170,9 @@ func (db *DB) badSQL(err error) error {
 		return err
 	}
 	bad := volvox.Errorf(volvox.BadSQL, "the statement could not be run").Because("%s", err)
+	if known != nil && known.What == "the statement could not be run" {
+		return known
+	}
 	catalog := db.catalog.Load()
 	if m := noTable.FindStringSubmatch(err.Error()); m != nil {
 		var names []string

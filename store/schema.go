@@ -28,7 +28,9 @@ import (
 // The store adds the columns tx (the transaction that wrote the row) and rev
 // (1 for a new row, one more with each change), the history table and its
 // triggers by itself; so an INSERT names its columns, and every table has a
-// primary key. A table that has a column tx of its own gets nothing added.
+// primary key. An UPDATE … RETURNING returns tx and rev as they were before.
+// Names that end in _history or start with volvox_, and the names tables and
+// columns, are the store's own. A table that has a column tx of its own gets nothing added.
 // DROP TABLE also drops the table's past.
 //
 // A BIGINT column whose name ends in _at is a time, in microseconds since

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/volvox-os/volvox/store"
 	"github.com/volvox-os/volvox/store/sqlite"
@@ -106,6 +107,23 @@ func BenchmarkView(b *testing.B) {
 					_, err := store.One[step](tx, "SELECT number, output FROM steps WHERE workflow = 'w' AND number = $1", n%1000)
 					return err
 				})
+			})
+		})
+	}
+}
+
+func BenchmarkAsk(b *testing.B) {
+	for name, past := range map[string]bool{"present": false, "past": true} {
+		b.Run(name, func(b *testing.B) {
+			db := bench(b)
+			fill(b, db, 1000)
+			q := store.Question{SQL: "SELECT number, output FROM steps WHERE workflow = 'w' AND number = 7"}
+			if past {
+				q.AsOf = time.Now()
+			}
+			each(b, 1, func(int64) error {
+				_, err := db.Ask(context.Background(), q, func([]string, []any) error { return nil })
+				return err
 			})
 		})
 	}

@@ -278,6 +278,9 @@ func (s *session) fail(err error) error {
 	if why := s.conn.refused; why != nil && sqlite.ErrCode(err) == sqlite.ResultAuth {
 		err = why
 	}
+	if s.failed == nil && s.typed != nil {
+		s.failed = asked(err)
+	}
 	if s.failed == nil {
 		s.failed = wrap(err)
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/volvox-os/volvox"
@@ -24,7 +25,7 @@ func wrap(err error) error {
 		return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").From(err)
 	case sqlite.ResultError:
 		if strings.Contains(err.Error(), "because it is a view") {
-			return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").From(err)
+			return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").Because("the statement changes something, and SQL reads here").From(err)
 		}
 	case sqlite.ResultConstraint:
 		switch code {
@@ -35,13 +36,29 @@ func wrap(err error) error {
 	return err
 }
 
-// words is the message of SQLite alone.
+var place = regexp.MustCompile(`^(\d+):(\d+): `)
+
+// words is the message of SQLite alone, with the place it is about.
 func words(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"sqlite: step: ", "sqlite: prepare: ", "sqlite: reset: ", "SQL logic error: "} {
+	for _, prefix := range []string{"sqlite: step: ", "sqlite: prepare: ", "sqlite: reset: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
-	return text
+	text = place.ReplaceAllString(text, "line $1, column $2: ")
+	return strings.Replace(text, "SQL logic error: ", "", 1)
+}
+
+// asked is an error of a person's statement in words.
+func asked(err error) error {
+	err = wrap(err)
+	var known *volvox.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if fatal(err) {
+		return volvox.Errorf(volvox.Unavailable, "the kernel could not be read").From(err)
+	}
+	return volvox.Errorf(volvox.BadSQL, "%s", words(err))
 }
 
 // fatal says whether after an error the whole group has to be run again: it

@@ -226,7 +226,12 @@ func (v *view) finishLocked(why error) {
 	if v.killed.Load() != nil {
 		v.conn.arm()
 	}
-	if !v.conn.AutocommitEnabled() {
+	if v.conn.AutocommitEnabled() {
+		return
+	}
+	// A rollback would make SQLite read the whole schema again, if a TEMP view
+	// was made.
+	if err := v.conn.do("COMMIT"); err != nil && !v.conn.AutocommitEnabled() {
 		v.conn.do("ROLLBACK")
 	}
 }
