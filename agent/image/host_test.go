@@ -22,6 +22,9 @@ func TestThisMachinesSources(t *testing.T) {
 	if _, err := os.Stat("/etc/apt/sources.list"); err != nil && len(lists) == 0 {
 		t.Skip("this machine has no apt sources")
 	}
+	if testing.Short() {
+		t.Skip("-short: it fetches 20 MB")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("only root can change into the image")
 	}
