@@ -62,12 +62,34 @@ func (r *Runtime) Create(ctx context.Context, c agent.Container) error {
 		if err != nil && !errdefs.IsNotFound(err) {
 			return err
 		}
-		if err := r.remove(ctx, l, c.ID); err != nil {
-			return err
-		}
-		return r.make(ctx, l, c)
+		return r.replace(ctx, l, c)
 	})
 	return explain(err, "create container %s", c.ID)
+}
+
+// replace makes the container in the place of whatever there is. What a
+// client has asked containerd for, it goes on doing when the client is
+// killed: a removal that is still under way can take away the bundle of the
+// new container. So where something was, it is tried more than once.
+func (r *Runtime) replace(ctx context.Context, l *link, c agent.Container) error {
+	wait := 50 * time.Millisecond
+	for left := 4; ; left-- {
+		found, err := r.remove(ctx, l, c.ID)
+		if err != nil {
+			return err
+		}
+		err = r.make(ctx, l, c)
+		if err == nil || ctx.Err() != nil || l.lostBy(err) || left == 0 || !found && !errdefs.IsAlreadyExists(err) {
+			return err
+		}
+		r.log.Info("a container is made once more", "container", c.ID, "cause", err)
+		select {
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // make makes a container of which nothing is there. If it fails it removes
@@ -87,7 +109,8 @@ func (r *Runtime) make(ctx context.Context, l *link, c agent.Container) (err err
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		err = errors.Join(err, r.remove(ctx, l, c.ID))
+		_, e := r.remove(ctx, l, c.ID)
+		err = errors.Join(err, e)
 	}()
 	if _, err := l.containers.Create(ctx, &containersapi.CreateContainerRequest{Container: record}); err != nil {
 		return err
@@ -95,7 +118,11 @@ func (r *Runtime) make(ctx context.Context, l *link, c agent.Container) (err err
 	if _, err := l.tasks.Create(ctx, &tasksapi.CreateTaskRequest{ContainerID: c.ID, Stdout: out, Stderr: out}); err != nil {
 		return err
 	}
-	_, err = l.tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: c.ID})
+	if _, err = l.tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: c.ID}); err != nil {
+		return err
+	}
+	// Without its bundle, the next containerd would not find the container.
+	_, err = os.Stat(filepath.Join(r.bundleDirs()[0], c.ID, "config.json"))
 	return err
 }
 
@@ -226,21 +253,26 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		return err
 	}
 	defer unlock()
-	err = r.call(ctx, func(ctx context.Context, l *link) error { return r.remove(ctx, l, id) })
+	err = r.call(ctx, func(ctx context.Context, l *link) error {
+		_, err := r.remove(ctx, l, id)
+		return err
+	})
 	return explain(err, "remove container %s", id)
 }
 
 // remove removes all that there may be of a container: its task, its record,
-// and what only a crash leaves.
-func (r *Runtime) remove(ctx context.Context, l *link, id string) error {
+// and what only a crash leaves. It says whether anything was there.
+func (r *Runtime) remove(ctx context.Context, l *link, id string) (found bool, err error) {
 	clean, err := r.removeTask(ctx, l, id)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if _, err := l.containers.Delete(ctx, &containersapi.DeleteContainerRequest{ID: id}); err != nil && !errdefs.IsNotFound(err) {
-		return err
+	found = clean || slices.Contains(r.leftovers(), id)
+	_, err = l.containers.Delete(ctx, &containersapi.DeleteContainerRequest{ID: id})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return false, err
 	}
-	return r.sweep(ctx, id, clean)
+	return found || err == nil, r.sweep(ctx, id, clean)
 }
 
 // removeTask ends and deletes the task. It says whether there was one and
@@ -248,6 +280,11 @@ func (r *Runtime) remove(ctx context.Context, l *link, id string) error {
 func (r *Runtime) removeTask(ctx context.Context, l *link, id string) (clean bool, err error) {
 	t, err := l.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: id})
 	if errdefs.IsNotFound(err) {
+		// There may be a shim all the same, in which nothing was made yet.
+		_, err := l.tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: id})
+		if err != nil && (l.lostBy(err) || ctx.Err() != nil) {
+			return false, err
+		}
 		return false, nil
 	}
 	if err != nil {

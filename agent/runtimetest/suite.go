@@ -49,25 +49,33 @@ type Suite struct {
 	Plant map[string]func(t *testing.T, dir string, r agent.Runtime, id string)
 }
 
-// Run runs all tests.
+// Run runs all tests: those that only use a runtime, and beside them those
+// in which something dies.
 func Run(t *testing.T, s Suite) {
-	b := newBench(t, s)
-	t.Run("Lifecycle", b.lifecycle)
-	t.Run("Stop", b.stop)
-	t.Run("Exec", b.exec)
-	t.Run("Isolation", b.isolation)
-	t.Run("Limits", b.limits)
-	t.Run("Logs", b.logs)
-	t.Run("Metrics", b.metrics)
-	t.Run("Events", b.events)
-	t.Run("Adopt", b.adopt)
-	t.Run("Leftovers", b.leftovers)
-	if s.Daemon != nil {
-		t.Run("DaemonKilled", b.daemonKilled)
-		t.Run("DaemonKilledAtRandom", b.daemonKilledAtRandom)
-	}
-	t.Run("ClientKilled", b.clientKilled)
-	t.Run("NothingLeft", b.nothingLeft)
+	t.Run("Use", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, s)
+		t.Run("Lifecycle", b.lifecycle)
+		t.Run("Stop", b.stop)
+		t.Run("Exec", b.exec)
+		t.Run("Isolation", b.isolation)
+		t.Run("Limits", b.limits)
+		t.Run("Logs", b.logs)
+		t.Run("Metrics", b.metrics)
+		t.Run("Events", b.events)
+	})
+	t.Run("Crash", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, s)
+		t.Run("Adopt", b.adopt)
+		t.Run("Leftovers", b.leftovers)
+		if s.Daemon != nil {
+			t.Run("DaemonKilled", b.daemonKilled)
+			t.Run("DaemonKilledAtRandom", b.daemonKilledAtRandom)
+		}
+		t.Run("ClientKilled", b.clientKilled)
+		t.Run("NothingLeft", b.nothingLeft)
+	})
 }
 
 // bench is a computer that tests share. Each test has its own containers.
