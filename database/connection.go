@@ -21,11 +21,11 @@ const mask = "****"
 // it is revealed, and that is recorded as an event with who asked. While no
 // member takes writes it is E_NOT_READY.
 func (s *Service) Connection(ctx context.Context, project, name string, reveal bool) (conn Connection, err error) {
-	do := s.db.View
+	do := func(f func(tx *store.Tx) error) error { return s.db.View(ctx, f) }
 	if reveal {
-		do = s.db.Update
+		do = func(f func(tx *store.Tx) error) error { return s.update(ctx, "database.reveal", f) }
 	}
-	err = do(store.WithName(ctx, "database.connection"), func(tx *store.Tx) error {
+	err = do(func(tx *store.Tx) error {
 		c, err := getCluster(tx, project, name)
 		if err != nil {
 			return err

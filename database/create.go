@@ -38,7 +38,7 @@ func (s *Service) createAll(ctx context.Context, wishes []Wish) ([]Cluster, erro
 		}
 	}
 	var made []Cluster
-	err = s.db.Update(store.WithName(ctx, "database.create"), func(tx *store.Tx) error {
+	err = s.update(ctx, "database.create", func(tx *store.Tx) error {
 		made = nil
 		var taken []scheduler.Placement
 		for _, b := range blueprints {

@@ -61,7 +61,7 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 	for _, st := range steps {
 		switch st.Do {
 		case doPlace:
-			err = workflow.Transaction(ctx, st.Name, m.placeAll)
+			err = transaction(ctx, st.Name, m.placeAll)
 		case doPrepare:
 			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.prepare(ctx, st) }, again())
 		case doAct:
@@ -69,26 +69,13 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 		case doStart:
 			_, err = workflow.Step(ctx, st.Name, func(ctx context.Context) (nothing, error) { return nothing{}, m.start(ctx, st) }, again())
 		case doOpen:
-			err = workflow.Transaction(ctx, st.Name, m.open)
+			err = transaction(ctx, st.Name, m.open)
 		}
 		if err != nil {
 			return Cluster{}, err
 		}
 	}
 	return workflow.Step(ctx, "read the result", func(ctx context.Context) (Cluster, error) { return m.Get(ctx, m.Project, m.Name) }, again())
-}
-
-// again repeats a step that failed because the kernel was slow or did not
-// answer; what an agent reports is final.
-func again() workflow.StepOption {
-	return workflow.Retry(5, 100*time.Millisecond, func(err error) bool {
-		switch volvox.CodeOf(err) {
-		case volvox.Unavailable, volvox.SlowView, volvox.SlowClosure:
-			return true
-		default:
-			return false
-		}
-	})
 }
 
 // wished returns the cluster and its blueprint. It is E_CANCELLED when the

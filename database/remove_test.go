@@ -134,12 +134,12 @@ func TestDeleteMemberGone(t *testing.T) {
 // A creation may be given up behind every step: both workflows end, and
 // nothing is left.
 func TestDeleteDuringCreate(t *testing.T) {
-	for n := range 16 {
+	for n := range pairSteps {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).boot()
 			seen := w.watch()
-			_, create, err := w.service.Create(w.ctx, shop)
+			_, create, err := w.service.Create(w.ctx, pair)
 			w.must(err)
 			if n > 0 {
 				w.steps(create, seen, func(done int) bool { return done == n })
@@ -149,9 +149,7 @@ func TestDeleteDuringCreate(t *testing.T) {
 			if info := w.ended(remove); info.Status != workflow.Succeeded {
 				t.Errorf("the deletion is %s: %v", info.Status, info.Error)
 			}
-			if info := w.ended(create); info.Status == workflow.Succeeded && n < 13 {
-				t.Errorf("the creation is %s: %v", info.Status, info.Error)
-			}
+			w.ended(create) // as it was cancelled, or done just before
 			w.nothingLeft()
 		})
 	}
@@ -171,7 +169,7 @@ func TestDeleteDuringWait(t *testing.T) {
 			if info := w.ended(remove); info.Status != workflow.Succeeded {
 				t.Errorf("the deletion is %s: %v", info.Status, info.Error)
 			}
-			if info := w.ended(create); info.Status != workflow.Cancelled {
+			if info := w.ended(create); info.Error == nil || info.Error.Code != volvox.Cancelled {
 				t.Errorf("the creation is %s: %v", info.Status, info.Error)
 			}
 			w.nothingLeft()
@@ -202,7 +200,7 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 		t.Run(fmt.Sprint("delete ", n), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).boot()
-			w.create(shop)
+			w.create(pair)
 			seen := w.watch()
 			id, err := w.service.Delete(w.ctx, "main", "shop")
 			w.must(err)
@@ -221,7 +219,7 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 			w := newWorld(t).boot()
 			w.twin.plant("init shop-counter-0", fault{exits: []int{30}})
 			seen := w.watch()
-			_, id, err := w.service.Create(w.ctx, shop)
+			_, id, err := w.service.Create(w.ctx, pair)
 			w.must(err)
 			w.steps(id, seen, func(done int) bool { return done == min(3+n, 7) })
 			w.kill()

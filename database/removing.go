@@ -20,7 +20,7 @@ func (s *Service) Delete(ctx context.Context, project, name string) (string, err
 		return "", err
 	}
 	var id string
-	err = s.db.Update(store.WithName(ctx, "database.delete"), func(tx *store.Tx) error {
+	err = s.update(ctx, "database.delete", func(tx *store.Tx) error {
 		c, err := getCluster(tx, project, name)
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func (s *Service) runDelete(ctx workflow.Context, t Target) (Target, error) {
 // when the cluster is not removed because somebody wished it. Two workflows
 // may do it at once.
 func (s *Service) takeAway(ctx workflow.Context, t Target, reason error) error {
-	err := workflow.Transaction(ctx, "remove members", func(tx *store.Tx) error { return s.removeMembers(tx, t, reason) })
+	err := transaction(ctx, "remove members", func(tx *store.Tx) error { return s.removeMembers(tx, t, reason) })
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *Service) takeAway(ctx workflow.Context, t Target, reason error) error {
 	if err != nil {
 		return err
 	}
-	return workflow.Transaction(ctx, "forget "+t.Name, func(tx *store.Tx) error { return s.forget(tx, t, reason) })
+	return transaction(ctx, "forget "+t.Name, func(tx *store.Tx) error { return s.forget(tx, t, reason) })
 }
 
 // removeMembers wishes for the removal of all members.

@@ -71,7 +71,7 @@ func (s *Service) watch(ctx context.Context) error {
 
 // settleOne writes the facts of one cluster, if they are not what they were.
 func (s *Service) settleOne(ctx context.Context, project, name string) error {
-	return s.db.Update(store.WithName(ctx, "database.settle"), func(tx *store.Tx) error {
+	return s.update(ctx, "database.settle", func(tx *store.Tx) error {
 		c, there, err := findCluster(tx, project, name)
 		if err != nil || !there || c.Phase == volvox.Pending || c.Phase == volvox.Deleting {
 			return err

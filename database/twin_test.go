@@ -168,4 +168,4 @@ func (w *twin) report(ctx context.Context, i instance.Instance, change func(*ins
 }
 
 // deadline bounds every wait of a test, generously.
-const deadline = 60 * time.Second
+const deadline = 3 * time.Minute
