@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/volvox-os/volvox/api"
@@ -104,7 +107,7 @@ func (s *System) closeRuntime(ctx context.Context, how Ending) error {
 var ours = []string{"kernel.db*", "secret.key*", "token*", "images", "volumes", "logs", "actions", "trash", "containerd", "addons", "up.log", "create.log", "lock"}
 
 func (s *System) removeFiles() error {
-	var err error
+	err := unmountBelow(s.layout.Run)
 	for _, pattern := range ours {
 		names, _ := filepath.Glob(filepath.Join(s.layout.Data, pattern))
 		for _, name := range names {
@@ -114,5 +117,27 @@ func (s *System) removeFiles() error {
 	os.Remove(s.layout.Data) // only if it is empty
 	err = errors.Join(err, os.RemoveAll(s.layout.Run))
 	os.Remove(filepath.Dir(s.layout.Run)) // only if it is empty
+	return err
+}
+
+// unmountBelow unmounts everything that is mounted below a directory, the
+// innermost first.
+func unmountBelow(dir string) error {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return fmt.Errorf("read the mounts: %w", err)
+	}
+	var points []string
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			points = append(points, f[1])
+		}
+	}
+	slices.SortFunc(points, func(a, b string) int { return len(b) - len(a) })
+	for _, p := range points {
+		if e := syscall.Unmount(p, syscall.MNT_DETACH); e != nil {
+			err = errors.Join(err, fmt.Errorf("unmount %s: %w", p, e))
+		}
+	}
 	return err
 }

@@ -44,7 +44,7 @@ func TestBadInput(t *testing.T) {
 		{"delete unasked", []string{"db", "delete", "taken"}, "", 2},
 		{"unknown key", []string{"apply", "-f", bad}, "E_BAD_FILE", 2},
 		{"bad yaml", []string{"apply", "-f", broken}, "E_BAD_FILE", 2},
-		{"no file", []string{"apply", "-f", "/nowhere.yaml"}, "", 2},
+		{"no file", []string{"apply", "-f", "/nowhere.yaml"}, "E_NOT_FOUND", 3},
 		{"sql", []string{"sql", "SELECT * FROM clutsers"}, "E_BAD_SQL", 2},
 		{"write", []string{"sql", "DELETE FROM clusters"}, "E_READ_ONLY", 4},
 		{"time", []string{"sql", "--as-of", "yesterday", "SELECT 1"}, "E_BAD_TIME", 2},

@@ -120,6 +120,9 @@ func TestContainerdDies(t *testing.T) {
 	member := c.processOf(c.sql("SELECT name FROM instances"))
 	for range 3 {
 		pid := c.containerd()
+		if pid == 0 {
+			t.Fatal("containerd does not run")
+		}
 		syscall.Kill(pid, syscall.SIGKILL)
 		c.until("containerd is started again", 30*time.Second, func() bool { now := c.containerd(); return now != 0 && now != pid })
 	}
@@ -132,12 +135,13 @@ func TestContainerdDies(t *testing.T) {
 }
 
 // containerd is the process of the computer's own containerd, 0 if none runs.
+// Beware: signalling process 0 signals the test itself.
 func (c *computer) containerd() int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		argv, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "containerd" && strings.Contains(string(argv), c.layout.Data) {
+		if filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "containerd" && strings.Contains(string(argv), c.layout.Run+"/") {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			return pid
 		}
