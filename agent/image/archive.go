@@ -59,8 +59,8 @@ func (s *Store) buildArchive(ctx context.Context, r reference, say func(string))
 		return record{}, bad(errors.New("it was changed while it was read"))
 	}
 	state := stateOf(info)
-	rec := record{Digest: digestArchive(sum), Rules: rulesVersion, Archive: sum, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
-	rr := refRecord{Ref: r.text, Digest: rec.Digest, Archive: &state}
+	rec := record{Digest: digestArchive(s.rules, sum), Rules: s.rules, Archive: sum, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
+	rr := refRecord{Ref: r.text, Digest: rec.Digest, Rules: s.rules, Archive: &state}
 	if have, ok, err := s.adopt(rr); ok {
 		return have, err
 	}

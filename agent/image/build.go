@@ -43,14 +43,14 @@ func (s *Store) buildPackages(ctx context.Context, r reference, newest bool, say
 		return record{}, err
 	}
 	defer c.Close()
-	rec := record{Rules: rulesVersion, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
+	rec := record{Rules: s.rules, BuiltAt: time.Now().UTC().Truncate(time.Microsecond)}
 	var size int64
 	for _, p := range c.Packages {
 		rec.Packages = append(rec.Packages, machine.Package{Name: p.Name, Version: p.Version, SHA256: p.SHA256})
 		size += p.Size
 	}
-	rec.Digest = digestPackages(rec.Packages)
-	if have, ok, err := s.adopt(refRecord{Ref: r.text, Digest: rec.Digest}); ok {
+	rec.Digest = digestPackages(s.rules, rec.Packages)
+	if have, ok, err := s.adopt(refRecord{Ref: r.text, Digest: rec.Digest, Rules: s.rules}); ok {
 		return have, err
 	}
 	if err := s.checkSpace(c); err != nil {
@@ -75,7 +75,7 @@ func (s *Store) buildPackages(ctx context.Context, r reference, newest bool, say
 		return record{}, err
 	}
 	t.unmerge()
-	return s.complete(st, t, rec, refRecord{Ref: r.text}, true)
+	return s.complete(st, t, rec, refRecord{Ref: r.text, Rules: s.rules}, true)
 }
 
 // complete furnishes the tree and makes it the image.

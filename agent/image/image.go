@@ -49,6 +49,7 @@ type Options struct {
 type Store struct {
 	dir        string
 	sources    *apt.Sources
+	rules      string
 	keepUnused time.Duration
 	log        *slog.Logger
 	unpackers  chan struct{} // bounds unpacking over all builds
@@ -92,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, forPeople("the images in "+dir+" cannot be used", err)
 	}
-	s := &Store{dir: dir, sources: sources, keepUnused: o.KeepUnused, log: o.Log, flights: map[string]*flight{}}
+	s := &Store{dir: dir, sources: sources, rules: rulesID(), keepUnused: o.KeepUnused, log: o.Log, flights: map[string]*flight{}}
 	s.unpackers = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.sweep()
@@ -107,7 +108,9 @@ func (s *Store) Close() error {
 }
 
 // Ensure returns the image of a reference, making it if it is not there.
-// An image that is there is returned at once and without network. Callers
+// An image that is there is returned at once and without network. One made by
+// the rules of another version of this program is made anew, and goes on
+// being used when that fails. Callers
 // that ask for the same reference at the same time share one build, which
 // ends when the last of them has gone. progress is called with words such as
 // "resolving NAME", "fetching 59 packages, 48 MB" and "unpacking", by one
@@ -121,7 +124,7 @@ func (s *Store) Ensure(ctx context.Context, ref string, progress func(string)) (
 	if err != nil {
 		return agent.Image{}, err
 	}
-	if img, ok := s.present(r); ok {
+	if img, current, _ := s.present(r); current {
 		return img, nil
 	}
 	f, listener := s.join(r, progress)
@@ -221,11 +224,16 @@ func (s *Store) buildLocked(ctx context.Context, r reference, say func(string)) 
 		return record{}, err
 	}
 	defer lock.Close()
-	if img, ok := s.present(r); ok {
-		return readRecord(s.imageDir(img.Digest))
+	old, current, ok := s.present(r)
+	if current {
+		return readRecord(s.imageDir(old.Digest))
 	}
 	start := time.Now()
 	rec, err := s.build(ctx, r, say)
+	if err != nil && ok && ctx.Err() == nil {
+		s.log.Warn("an image made by older rules goes on being used", "ref", r.text, "error", err)
+		return readRecord(s.imageDir(old.Digest))
+	}
 	if err != nil {
 		s.log.Warn("an image could not be made", "ref", r.text, "code", string(volvox.CodeOf(forPeople(notMade(r.text), err))), "error", err)
 		return rec, err

@@ -94,7 +94,7 @@ func TestBuildPackages(t *testing.T) {
 	if got := strings.Join(said, "; "); !strings.HasPrefix(got, fmt.Sprintf("resolving engine; fetching %d packages, ", len(basePackages)+2)) || !strings.HasSuffix(got, "; unpacking") {
 		t.Errorf("progress: %s", got)
 	}
-	if len(img.Packages) != len(basePackages)+2 || img.Packages[3].Name != "engine" || img.Packages[3].Version != "2.0" || img.Bytes == 0 || img.Digest != digestPackages(img.Packages) {
+	if len(img.Packages) != len(basePackages)+2 || img.Packages[3].Name != "engine" || img.Packages[3].Version != "2.0" || img.Bytes == 0 || img.Digest != digestPackages(rulesID(), img.Packages) {
 		t.Errorf("image: %+v", img)
 	}
 	for name, want := range map[string]string{

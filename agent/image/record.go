@@ -20,7 +20,7 @@ import (
 // record is what image.json beside a root file system says.
 type record struct {
 	Digest   string            `json:"digest"`
-	Rules    int               `json:"rules"` // the rulesVersion it was made by
+	Rules    string            `json:"rules"` // the rulesID it was made by
 	Bytes    int64             `json:"bytes"`
 	Files    int64             `json:"files"`
 	Archive  string            `json:"archive,omitempty"` // sha256 of the file: archive
@@ -32,6 +32,7 @@ type record struct {
 type refRecord struct {
 	Ref     string        `json:"ref"`
 	Digest  string        `json:"digest"`
+	Rules   string        `json:"rules"` // the rulesID that led there
 	Archive *archiveState `json:"archive,omitempty"`
 }
 
@@ -47,9 +48,9 @@ func stateOf(info fs.FileInfo) archiveState {
 
 // digestPackages is the digest of an image of packages: a hash over one line
 // per package, in order of names, under a line for the rules.
-func digestPackages(packages []machine.Package) string {
+func digestPackages(rules string, packages []machine.Package) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "volvox image, rules %d\n", rulesVersion)
+	fmt.Fprintf(&b, "volvox image, rules %s\n", rules)
 	for _, p := range packages {
 		fmt.Fprintf(&b, "deb %s %s %s\n", p.Name, p.Version, p.SHA256)
 	}
@@ -57,8 +58,8 @@ func digestPackages(packages []machine.Package) string {
 }
 
 // digestArchive is the digest of an image made of an archive.
-func digestArchive(sum string) string {
-	return digestOf(fmt.Sprintf("volvox image, rules %d\narchive %s\n", rulesVersion, sum))
+func digestArchive(rules, sum string) string {
+	return digestOf(fmt.Sprintf("volvox image, rules %s\narchive %s\n", rules, sum))
 }
 
 func digestOf(listing string) string {
@@ -96,24 +97,24 @@ func readRefRecord(file string) (rr refRecord, err error) {
 
 // present returns the image of a reference if it is on this machine and, for
 // an archive, if that has not changed since. An archive that is gone has not
-// changed.
-func (s *Store) present(r reference) (agent.Image, bool) {
+// changed. The image is current unless it was made by other rules than now.
+func (s *Store) present(r reference) (img agent.Image, current, ok bool) {
 	rr, err := readRefRecord(s.refFile(r.text))
 	if err != nil || rr.Ref != r.text {
-		return agent.Image{}, false
+		return agent.Image{}, false, false
 	}
 	if r.path != "" {
 		info, err := os.Stat(r.path)
 		gone := errors.Is(err, fs.ErrNotExist)
 		if !gone && (err != nil || rr.Archive == nil || stateOf(info) != *rr.Archive) {
-			return agent.Image{}, false
+			return agent.Image{}, false, false
 		}
 	}
 	rec, err := readRecord(s.imageDir(rr.Digest))
 	if err != nil || rec.Digest != rr.Digest {
-		return agent.Image{}, false
+		return agent.Image{}, false, false
 	}
-	return s.image(r.text, rec), true
+	return s.image(r.text, rec), rr.Rules == s.rules, true
 }
 
 func (s *Store) image(ref string, rec record) agent.Image {

@@ -1,13 +1,20 @@
 package image
 
 import (
+	"fmt"
 	"path"
 	"strings"
 )
 
-// rulesVersion is part of every digest: raise it whenever what is built from
-// the same packages changes.
+// rulesVersion is part of every digest: raise it when code changes what is
+// built from the same packages; the tables below count by themselves.
 const rulesVersion = 1
+
+// rulesID stands for all that decides what is built from the same packages
+// or the same archive.
+func rulesID() string {
+	return hashOf(fmt.Sprint(rulesVersion, basePackages, nameRules, pathRules, standardDirs, standardFiles, users, standardLinks))
+}
 
 // basePackages are in every image made of packages: what a script of POSIX sh
 // needs, and no more.

@@ -44,6 +44,38 @@ func TestPresentImageNeedsNobody(t *testing.T) {
 	}
 }
 
+// An image made by older rules is made anew, unless that fails.
+func TestOlderRules(t *testing.T) {
+	t.Parallel()
+	r := simple(t)
+	h := newHost(t).trusting("test", r)
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	if err := os.WriteFile(archive, tarOf(t, file{name: "x", text: "x"}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"deb:engine", "file:" + archive} {
+		dir := t.TempDir()
+		old := h.store(dir)
+		old.rules = "older"
+		first := must(t, old, ref)
+		second := must(t, h.store(dir), ref)
+		if first.Digest == second.Digest {
+			t.Errorf("%s: the rules changed, but not the digest", ref)
+		}
+		if third := must(t, h.store(dir), ref); third.Digest != second.Digest {
+			t.Errorf("%s: made anew again", ref)
+		}
+	}
+	dir := t.TempDir()
+	old := h.store(dir)
+	old.rules = "older"
+	first := must(t, old, "deb:engine")
+	h.write("etc/apt/sources.list.d/test.list", "")
+	if second := must(t, h.store(dir), "deb:engine"); second.Digest != first.Digest {
+		t.Errorf("got %+v", second)
+	}
+}
+
 func TestTheSameContentsAreOneImage(t *testing.T) {
 	t.Parallel()
 	r := simple(t)
