@@ -30,7 +30,10 @@ type Runtime interface {
 	List(ctx context.Context) ([]Status, error)
 	// Exec runs a command in a running container and returns its exit code
 	// when it has ended. When ctx ends the command and its children are
-	// killed and ctx's error is returned.
+	// killed and ctx's error is returned. A command is begun once at most; if
+	// nobody knows what became of it, it is killed and the error is of kind
+	// unavailable. It ends when this process does: the next one to open the
+	// runtime sees to that.
 	Exec(ctx context.Context, id string, e Exec) (int, error)
 	// Events yields what happens to containers until ctx ends. It begins with
 	// an event of kind Gap, as soon as it listens, and yields another one
@@ -80,7 +83,7 @@ type Status struct {
 	ID        string
 	State     State
 	PID       int
-	StartedAt time.Time
+	StartedAt time.Time // when it was made, for an ended one too
 	EndedAt   time.Time
 	ExitCode  int  // 128+n when signal n ended it
 	OOMKilled bool // the memory limit ended one of its processes

@@ -95,7 +95,7 @@ func (r *Runtime) replace(ctx context.Context, l *link, c agent.Container) error
 // make makes a container of which nothing is there. If it fails it removes
 // what it has made, unless containerd was lost.
 func (r *Runtime) make(ctx context.Context, l *link, c agent.Container) (err error) {
-	record, err := r.record(ctx, c)
+	record, err := r.record(ctx, l, c)
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,8 @@ func (r *Runtime) make(ctx context.Context, l *link, c agent.Container) (err err
 }
 
 // record is how containerd remembers the container.
-func (r *Runtime) record(ctx context.Context, c agent.Container) (*containersapi.Container, error) {
-	s, err := r.spec(ctx, c)
+func (r *Runtime) record(ctx context.Context, l *link, c agent.Container) (*containersapi.Container, error) {
+	s, err := r.spec(ctx, l, c)
 	if err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func (d *daemon) connect(ctx context.Context, p *process) (*link, error) {
 		case <-ctx.Done():
 		}
 	}()
-	l, err := dial(d.socket, d.ns)
+	l, err := dial(p.pid, d.socket, d.ns)
 	if err != nil {
 		return nil, err
 	}

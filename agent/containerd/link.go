@@ -23,6 +23,7 @@ import (
 // calls in flight fail then, and the next containerd has another link. Its
 // services return errors that errdefs knows.
 type link struct {
+	pid        int // of containerd
 	conn       *grpc.ClientConn
 	containers containersapi.ContainersClient
 	tasks      tasksapi.TasksClient
@@ -33,9 +34,9 @@ type link struct {
 	lost chan struct{} // closed by close
 }
 
-// dial connects, in the background, to a socket and names the namespace in
+// dial connects, in the background, to a process's socket and names the namespace in
 // every call.
-func dial(socket, ns string) (*link, error) {
+func dial(pid int, socket, ns string) (*link, error) {
 	named := func(ctx context.Context) context.Context {
 		return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", ns)
 	}
@@ -56,6 +57,7 @@ func dial(socket, ns string) (*link, error) {
 		return nil, fmt.Errorf("connect to containerd: %w", err)
 	}
 	return &link{
+		pid:        pid,
 		conn:       conn,
 		containers: containersapi.NewContainersClient(conn),
 		tasks:      tasksapi.NewTasksClient(conn),

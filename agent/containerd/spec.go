@@ -42,7 +42,7 @@ const (
 // gain any, the default seccomp filter, a read-only root, its own pid, mount,
 // ipc and uts namespaces, and a network namespace that is the given one or
 // an empty one.
-func (r *Runtime) spec(ctx context.Context, c agent.Container) (*specs.Spec, error) {
+func (r *Runtime) spec(ctx context.Context, l *link, c agent.Container) (*specs.Spec, error) {
 	if err := checkTargets(c); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (r *Runtime) spec(ctx context.Context, c agent.Container) (*specs.Spec, err
 	p.User = specs.User{UID: c.UID, GID: c.UID}
 	p.Capabilities = &specs.LinuxCapabilities{}
 	p.NoNewPrivileges = true
-	files, err := fileLimit()
+	files, err := fileLimit(l.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -143,11 +143,11 @@ func withPath(env []string) []string {
 }
 
 // fileLimit returns how many files a container's process may have open: not
-// more than our own hard limit, which only a privilege that we may lack can
-// exceed.
-func fileLimit() (uint64, error) {
+// more than containerd's hard limit, which only a privilege that it may lack
+// can exceed.
+func fileLimit(containerd int) (uint64, error) {
 	var own unix.Rlimit
-	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &own); err != nil {
+	if err := unix.Prlimit(containerd, unix.RLIMIT_NOFILE, nil, &own); err != nil {
 		return 0, fmt.Errorf("read the limit of open files: %w", err)
 	}
 	return min(maxFiles, own.Max), nil

@@ -169,11 +169,12 @@ func plantRecord(t *testing.T, dir string, a agent.Runtime, id string) {
 	r := a.(*Runtime)
 	c := container(t, r, id, "sleep 1000")
 	c.Rootfs = runtimetest.Rootfs(t)
-	record, err := r.record(t.Context(), c)
+	l := connected(t, r)
+	record, err := r.record(t.Context(), l, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := connected(t, r).containers.Create(t.Context(), &containersapi.CreateContainerRequest{Container: record}); err != nil {
+	if _, err := l.containers.Create(t.Context(), &containersapi.CreateContainerRequest{Container: record}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -209,7 +210,11 @@ func plantGroup(t *testing.T, dir string, a agent.Runtime, id string) {
 
 func plantProcess(t *testing.T, dir string, a agent.Runtime, id string) {
 	plantGroup(t, dir, a, id)
-	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; sleep 1000 & wait")
+	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; read line; sleep 1000 & wait")
+	hold, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +222,7 @@ func plantProcess(t *testing.T, dir string, a agent.Runtime, id string) {
 	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), fmt.Append(nil, cmd.Process.Pid), 0); err != nil {
 		t.Fatal(err)
 	}
+	hold.Close() // it has no child before it is in the group
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {

@@ -68,7 +68,7 @@ var _ agent.Network = (*Network)(nil)
 
 // Open closes the range off and returns its network. What is attached stays
 // so. A range that another computer on this machine has, or that has a route
-// of the machine's, is E_SUBNET_TAKEN.
+// of the machine's, is E_SUBNET_TAKEN, unless this computer has it already.
 func Open(ctx context.Context, opt Options) (*Network, error) {
 	addrs, err := parseRange(opt.Range)
 	if err != nil {
@@ -82,11 +82,11 @@ func Open(ctx context.Context, opt Options) (*Network, error) {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the network: %w", err)
 	}
-	taken, err := takenBy(addrs, n.computer, metric)
+	routes, err := allRoutes()
 	if err != nil {
 		return nil, fmt.Errorf("open the network: %w", err)
 	}
-	if taken != "" {
+	if taken := overlapping(routes, addrs, n.computer, metric); taken != "" && !slices.Contains(ownRanges(routes, metric), addrs) {
 		return nil, subnetTaken(addrs, taken)
 	}
 	if err := n.closeOff(); err != nil {

@@ -1,12 +1,9 @@
 package network
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -28,62 +25,42 @@ var shared = netip.MustParsePrefix("100.64.0.0/10")
 // (E_SUBNET_TAKEN). A computer that is not up holds no range: keep what was
 // chosen, and pass it to [Open], which checks again.
 func ChooseRange(dataDir, asked string) (string, error) {
-	computer, err := computerOf(dataDir)
+	layout, err := volvox.LayoutOf(dataDir)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("choose a network range: %w", err)
 	}
+	computer := layout.ID
 	metric, err := metricOf(computer)
 	if err != nil {
 		return "", err
+	}
+	routes, err := allRoutes()
+	if err != nil {
+		return "", fmt.Errorf("choose a network range: %w", err)
 	}
 	if asked != "" {
 		addrs, err := parseRange(asked)
 		if err != nil {
 			return "", err
 		}
-		taken, err := takenBy(addrs, computer, metric)
-		if err != nil {
-			return "", err
-		}
-		if taken != "" {
+		if taken := overlapping(routes, addrs, computer, metric); taken != "" {
 			return "", subnetTaken(addrs, taken)
 		}
 		return addrs.String(), nil
 	}
-	routes, err := allRoutes()
-	if err != nil {
-		return "", err
+	if own := ownRanges(routes, metric); len(own) > 0 {
+		return own[0].String(), nil
 	}
-	for _, r := range routes {
-		if dst, ok := prefixOf(r.Dst); ok && r.Priority == metric && r.Type == unix.RTN_UNREACHABLE {
-			return dst.String(), nil
-		}
-	}
-	first, _ := hex.DecodeString(computer)
 	for i := range 64 {
 		at := shared.Addr().As4()
-		at[1] += byte((int(first[2]) + i) % 64)
+		at[1] += byte((metric + i) % 64)
 		addrs := netip.PrefixFrom(netip.AddrFrom4(at), 16)
-		if overlapping(routes, nil, addrs, computer, metric) == "" {
+		if overlapping(routes, addrs, computer, metric) == "" {
 			return addrs.String(), nil
 		}
 	}
 	return "", volvox.Errorf(volvox.SubnetTaken, "no network range is free").
 		Because("routes of this machine overlap every /16 of %s", shared).WithTry("volvox up --network 100.64.0.0/24")
-}
-
-// computerOf is the computer's ID: the beginning of the hash of its data
-// directory's real path.
-func computerOf(dataDir string) (string, error) {
-	full, err := filepath.Abs(dataDir)
-	if err != nil {
-		return "", fmt.Errorf("choose a network range: %w", err)
-	}
-	if real, err := filepath.EvalSymlinks(full); err == nil {
-		full = real
-	}
-	sum := sha256.Sum256([]byte(full))
-	return hex.EncodeToString(sum[:3]), nil
 }
 
 func parseRange(text string) (netip.Prefix, error) {
@@ -100,24 +77,6 @@ func subnetTaken(addrs netip.Prefix, by string) error {
 		Because("%s", by).WithTry("leave --network out, or choose another range")
 }
 
-// takenBy says in words what else uses addresses of the range; empty if
-// nothing does.
-func takenBy(addrs netip.Prefix, computer string, metric int) (string, error) {
-	routes, err := allRoutes()
-	if err != nil {
-		return "", err
-	}
-	links, err := netlink.LinkList()
-	if err != nil {
-		return "", fmt.Errorf("list links: %w", err)
-	}
-	names := map[int]string{}
-	for _, l := range links {
-		names[l.Attrs().Index] = l.Attrs().Name
-	}
-	return overlapping(routes, names, addrs, computer, metric), nil
-}
-
 // allRoutes returns the IPv4 routes of all tables, those to the machine's own
 // addresses included.
 func allRoutes() ([]netlink.Route, error) {
@@ -128,10 +87,20 @@ func allRoutes() ([]netlink.Route, error) {
 	return routes, nil
 }
 
-// overlapping returns the first route that is not the computer's own and
-// leads to an address of the range. A route to nearly everywhere is a default
+// ownRanges returns the ranges that a computer has closed off.
+func ownRanges(routes []netlink.Route, metric int) (own []netip.Prefix) {
+	for _, r := range routes {
+		if dst, ok := prefixOf(r.Dst); ok && r.Priority == metric && r.Type == unix.RTN_UNREACHABLE {
+			own = append(own, dst)
+		}
+	}
+	return own
+}
+
+// overlapping says in words what leads to addresses of the range and is not
+// the computer's own; empty if nothing does. A route to nearly everywhere is a default
 // route, and no claim to these addresses.
-func overlapping(routes []netlink.Route, names map[int]string, addrs netip.Prefix, computer string, metric int) string {
+func overlapping(routes []netlink.Route, addrs netip.Prefix, computer string, metric int) string {
 	for _, r := range routes {
 		dst, ok := prefixOf(r.Dst)
 		if !ok || dst.Bits() < 8 || !dst.Overlaps(addrs) {
@@ -140,8 +109,8 @@ func overlapping(routes []netlink.Route, names map[int]string, addrs netip.Prefi
 		if r.Priority == metric && r.Type == unix.RTN_UNREACHABLE {
 			continue
 		}
-		name, known := names[r.LinkIndex]
-		if !known && r.LinkIndex != 0 {
+		name := ""
+		if r.LinkIndex != 0 {
 			if l, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
 				name = l.Attrs().Name
 			}

@@ -65,17 +65,21 @@ func TestChooseNext(t *testing.T) {
 
 func TestChooseOwn(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
-	id, err := computerOf(dir)
+	layout, err := volvox.LayoutOf(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := open(t, id, "100.90.0.0/18")
+	n := open(t, layout.ID, "100.90.0.0/18")
 	attach(t, n, "a", "100.90.0.10")
 	for _, asked := range []string{"", "100.90.0.0/18", "100.90.0.0/16"} {
 		got, err := ChooseRange(dir, asked)
 		if err != nil || asked != "" && got != asked || asked == "" && got != "100.90.0.0/18" {
 			t.Errorf("asked for %q of its own: %s, %v", asked, got, err)
 		}
+	}
+	occupy(t, "100.90.63.0/24")
+	if _, err := Open(t.Context(), Options{Computer: layout.ID, Run: filepath.Dir(n.dir), Range: "100.90.0.0/18"}); err != nil {
+		t.Errorf("its own range, which got a route of the machine's later: %v", err)
 	}
 	if _, err := ChooseRange(other, "100.90.0.0/18"); volvox.CodeOf(err) != volvox.SubnetTaken {
 		t.Errorf("asked for another computer's: %v", err)
