@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/agent"
+	"golang.org/x/sys/unix"
 )
 
 // execution is one Exec. Its ID in containerd follows from the caller's, so
@@ -289,6 +290,17 @@ func (r *Runtime) execDir() string { return filepath.Join(r.opt.Run, "exec") }
 
 // endStrays ends the commands that an earlier process was executing.
 func (r *Runtime) endStrays(ctx context.Context, l *link) error {
+	// A shim that begins a command waits for somebody to read its output, and
+	// meanwhile takes note of no end in the container.
+	fifos, err := filepath.Glob(filepath.Join(r.execDir(), "*", "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range fifos {
+		if f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
+			defer f.Close()
+		}
+	}
 	for _, id := range r.cgroups.list() {
 		for _, exec := range r.killStrays(id) {
 			x := &execution{r: r, id: id, exec: exec}
