@@ -10,6 +10,10 @@ import (
 	"github.com/volvox-os/volvox"
 )
 
+// migrationLimit is how long looking at the schema may take: it is done once,
+// when everything else starts too.
+const migrationLimit = 5 * time.Minute
+
 // Migrate brings the kernel to the given schemas, in their order: a schema
 // stands after those whose tables its own name. Each migration is one
 // transaction with the record of it. Called again it does nothing. A kernel
@@ -34,7 +38,7 @@ func (db *DB) Migrate(ctx context.Context, schemas ...Schema) error {
 		known[s.Owner] = p
 	}
 	var relations []Relation
-	err := db.driver.View(ctx, Look{}, func(c Conn) (err error) {
+	err := db.driver.View(ctx, Look{Limit: migrationLimit}, func(c Conn) (err error) {
 		relations, err = db.driver.Inspect(c)
 		return err
 	})
@@ -86,7 +90,7 @@ func (db *DB) apply(ctx context.Context, p parsedOwner) error {
 // applied returns the hashes of an owner's migrations by number.
 func (db *DB) applied(ctx context.Context, owner string) (map[int64]string, error) {
 	done := map[int64]string{}
-	err := db.driver.View(ctx, Look{}, func(c Conn) error {
+	err := db.driver.View(ctx, Look{Limit: migrationLimit}, func(c Conn) error {
 		have, err := db.driver.Inspect(c)
 		if err != nil || !slices.ContainsFunc(have, func(r Relation) bool { return r.Name == "migrations" }) {
 			return err

@@ -229,9 +229,9 @@ func (v *view) finishLocked(why error) {
 	if v.conn.AutocommitEnabled() {
 		return
 	}
-	// A rollback would make SQLite read the whole schema again, if a TEMP view
-	// was made.
-	if err := v.conn.do("COMMIT"); err != nil && !v.conn.AutocommitEnabled() {
+	// A rollback makes SQLite read the whole schema again if a TEMP view was
+	// made; only a view that failed half-way may have left one.
+	if v.failed != nil || v.killed.Load() != nil || v.conn.do("COMMIT") != nil {
 		v.conn.do("ROLLBACK")
 	}
 }

@@ -31,7 +31,7 @@ func Run(t *testing.T, open Open) {
 		f    func(*testing.T, Open)
 	}{
 		{"Values", testValues}, {"Scan", testScan}, {"Transactions", testTransactions}, {"Refusals", testRefusals},
-		{"Views", testViews}, {"Reopen", testReopen}, {"OneAtATime", testOneAtATime},
+		{"Views", testViews}, {"SlowViews", testSlowViews}, {"Reopen", testReopen}, {"OneAtATime", testOneAtATime},
 		{"Migrations", testMigrations}, {"Documentation", testDocumentation}, {"AddColumn", testAddColumn},
 		{"History", testHistory}, {"AppendOnly", testAppendOnly}, {"Replace", testReplace}, {"References", testReferences},
 		{"Past", testPast}, {"PastRefusals", testPastRefusals}, {"PastViews", testPastViews}, {"PastStands", testPastStands},
