@@ -72,8 +72,9 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 		defer cancel()
 		err := k.perform(run, r.action, c, job)
 		if err != nil && run.Err() == nil {
-			k.a.o.Log.Warn("an action could not be run, trying again", "action", r.action.ID, "error", err)
-			sleep(run, time.Second)
+			wait := k.lose(r.action, err)
+			k.a.o.Log.Warn("an action could not be run, trying again", "action", r.action.ID, "error", err, "again", wait)
+			sleep(run, wait)
 		}
 		k.mu.Lock()
 		k.action = nil
@@ -158,6 +159,9 @@ func (k *keeper) perform(ctx context.Context, a instance.Action, c Container, jo
 		} else {
 			end, err = k.runExec(ctx, a)
 		}
+		if err != nil && ctx.Err() == nil && time.Now().After(k.attempt(a).limit) {
+			end, err = k.timedOut(a, &tail{also: k.log}), nil
+		}
 		if err != nil {
 			return err
 		}
@@ -196,7 +200,7 @@ func (k *keeper) deliver(ctx context.Context, result instance.Action) error {
 	}
 	k.mu.Lock()
 	k.finished[result.ID] = true
-	delete(k.abandoned, result.ID)
+	delete(k.attempts, result.ID)
 	k.mu.Unlock()
 	return errors.Join(k.a.dir.removeRecords([]instance.Action{result}), k.dropActionDir(result.ID))
 }
@@ -211,14 +215,14 @@ type end struct {
 // runExec runs an action in the running program's container. If that ends
 // meanwhile there is no result, and the action is run again later.
 func (k *keeper) runExec(ctx context.Context, a instance.Action) (end, error) {
-	limit, cancel := context.WithTimeout(ctx, time.Duration(a.TimeoutMS)*time.Millisecond)
+	limit, cancel := context.WithDeadline(ctx, k.attempt(a).limit)
 	defer cancel()
 	tail := &tail{also: k.log}
 	for failed := 0; ; {
 		if err := k.makeActionDir(a); err != nil {
 			return end{}, err
 		}
-		exit, err := k.a.o.Runtime.Exec(limit, string(k.id), Exec{ID: "action-" + short(a.ID)[:12], Command: a.Command,
+		exit, err := k.a.o.Runtime.Exec(limit, string(k.id), Exec{ID: "action-" + string(volvox.NewID()), Command: a.Command,
 			Env: pairs(actionEnv(a)), Stdout: tail, Stderr: tail})
 		switch {
 		case ctx.Err() != nil:
@@ -226,7 +230,7 @@ func (k *keeper) runExec(ctx context.Context, a instance.Action) (end, error) {
 		case limit.Err() != nil:
 			return k.timedOut(a, tail), nil
 		case err != nil || exit > 128:
-			if n := k.abandon(a.ID); n < tries {
+			if k.attempt(a).lost+1 < tries {
 				return end{}, fmt.Errorf("run action %s (exit code %d): %w", a.Name, exit, orElse(err, errKilled))
 			}
 			tail.add("volvox: the action was ended %d times from outside: %v", tries, orElse(err, errKilled))
@@ -252,15 +256,38 @@ func orElse(err, other error) error {
 	return other
 }
 
-// abandon counts how often an action was begun and lost.
-func (k *keeper) abandon(id string) int {
+// attempt is what is known of an action that was begun and has no result.
+type attempt struct {
+	limit time.Time // when it is timed out, counted from when it was first begun
+	lost  int       // how often it was begun in vain
+	why   error     // the last time
+}
+
+func (k *keeper) attempt(a instance.Action) attempt {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.abandoned[id]++
-	return k.abandoned[id]
+	if k.attempts[a.ID] == nil {
+		k.attempts[a.ID] = &attempt{limit: time.Now().Add(time.Duration(a.TimeoutMS) * time.Millisecond)}
+	}
+	return *k.attempts[a.ID]
+}
+
+// lose notes that an action was begun in vain, and returns how long to wait
+// before it is begun again.
+func (k *keeper) lose(a instance.Action, why error) time.Duration {
+	now := k.attempt(a)
+	now.lost++
+	now.why = why
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attempts[a.ID] = &now
+	return min(time.Second<<min(now.lost-1, 4), time.Until(now.limit)+time.Second)
 }
 
 func (k *keeper) timedOut(a instance.Action, t *tail) end {
+	if why := k.attempt(a).why; why != nil {
+		t.add("volvox: action %s was begun in vain: %v", a.Name, why)
+	}
 	t.add("volvox: action %s was ended after %s", a.Name, time.Duration(a.TimeoutMS)*time.Millisecond)
 	return end{exit: instance.ExitTimedOut, log: t.String()}
 }

@@ -215,6 +215,26 @@ func TestRemoveWhileActing(t *testing.T) {
 	}
 }
 
+// A job that cannot be started is timed out like any other.
+func TestJobCannotStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start()
+		id := w.wish("a", instance.Halt, spec())
+		w.reaches("a", volvox.Stopped, false)
+		began := time.Now()
+		w.act(id, "act", instance.InJob, time.Minute, "no such program")
+		r := w.result("act")
+		if *r.Exit != instance.ExitTimedOut || !strings.Contains(r.Log, "no program") {
+			t.Errorf("it ended with %d, %q", *r.Exit, r.Log)
+		}
+		if took := time.Since(began); took < time.Minute || took > 62*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		w.stop()
+	})
+}
+
 // An engine that ends under an action has the action run again when it is
 // back, and not for ever.
 func TestActionEndsTheProgram(t *testing.T) {

@@ -8,18 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/instance"
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
-		os.Exit(child())
-	}
-	goleak.VerifyTestMain(m)
-}
 
 // An instance's life from its wish to its end.
 func TestLife(t *testing.T) {

@@ -85,7 +85,7 @@ func (r fusedRuntime) List(ctx context.Context) (all []Status, err error) {
 }
 
 func (r fusedRuntime) Exec(ctx context.Context, id string, e Exec) (exit int, err error) {
-	if e.ID == "probe" { // it runs on
+	if strings.HasPrefix(e.ID, "probe") { // it runs on
 		return r.twinRuntime.Exec(ctx, id, e)
 	}
 	err = r.f.call(ctx, "Exec", func() error { exit, err = r.twinRuntime.Exec(ctx, id, e); return err })

@@ -23,7 +23,7 @@ func (k *keeper) jobLog() *logFile {
 // runJob runs an action in a container of its own. left is such a container
 // that an earlier agent began, running or ended; it is gone on with.
 func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, left *Status) (end, error) {
-	ends, failed := time.Now().Add(time.Duration(a.TimeoutMS)*time.Millisecond), 0
+	ends, failed := k.attempt(a).limit, 0
 	if left != nil {
 		if t, ok := fromMicros(left.Labels[labelEnds]); ok {
 			ends = t
@@ -35,14 +35,9 @@ func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, lef
 	}
 	limit, cancel := context.WithDeadline(ctx, ends)
 	defer cancel()
-	tail := &tail{}
 	for {
 		if left == nil {
 			if err := k.createJob(limit, a, c, ends, failed); err != nil {
-				if limit.Err() != nil && ctx.Err() == nil {
-					tail.add("volvox: the job could not be started: %v", err)
-					return k.timedOut(a, tail), nil
-				}
 				return end{}, err
 			}
 		}
@@ -60,7 +55,7 @@ func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, lef
 			}
 			return k.timedOut(a, k.takeLog()), nil
 		}
-		tail = k.takeLog()
+		tail := k.takeLog()
 		switch {
 		case s.OOMKilled && s.ExitCode > 128:
 			tail.add("volvox: the action was ended because its memory limit was reached")

@@ -54,10 +54,10 @@ type keeper struct {
 	healthAt  time.Time
 	probe     *probe
 	action    *running
-	finished  map[string]bool // actions whose result was taken over
-	abandoned map[string]int  // how often actions were begun and lost
-	lost      bool            // the last step failed for a reason that does not pass by itself
-	crashed   int             // ends in a row without being ready in between
+	finished  map[string]bool     // actions whose result was taken over
+	attempts  map[string]*attempt // at actions that were begun
+	lost      bool                // the last step failed for a reason that does not pass by itself
+	crashed   int                 // ends in a row without being ready in between
 
 	// of the keeper's goroutine alone
 	base     context.Context // of what runs in the background; ends with the agent
@@ -82,7 +82,7 @@ func newKeeper(a *Agent, w instance.Wish, listed bool) *keeper {
 		gone:      make(chan struct{}),
 		interrupt: func() {},
 		finished:  map[string]bool{},
-		abandoned: map[string]int{},
+		attempts:  map[string]*attempt{},
 		jobWake:   make(chan struct{}, 1),
 		failures:  backoff{first: 200 * time.Millisecond, most: 30 * time.Second},
 		restart:   backoff{first: 200 * time.Millisecond, most: 30 * time.Second},

@@ -81,7 +81,7 @@ func (k *keeper) runProbe(ctx context.Context, p *probe, command []string) {
 		watchdog := time.AfterFunc(silence, cancel)
 		lines.any = func() { watchdog.Reset(silence) }
 		said := &tail{}
-		exit, err := k.a.o.Runtime.Exec(run, string(k.id), Exec{ID: "probe", Command: command, Stdout: lines, Stderr: said})
+		exit, err := k.a.o.Runtime.Exec(run, string(k.id), Exec{ID: "probe-" + string(volvox.NewID()), Command: command, Stdout: lines, Stderr: said})
 		watchdog.Stop()
 		silent := run.Err() != nil
 		cancel()
