@@ -47,7 +47,12 @@ func dial(pid int, socket, ns string) (*link, error) {
 			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
 		}),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return errgrpc.ToNative(invoke(named(ctx), method, req, reply, cc, opts...))
+			// containerd is told when we give up, but not a deadline: it would
+			// fail a call by its clock, before ours says why.
+			told, cancel := context.WithCancel(context.WithoutCancel(ctx))
+			defer cancel()
+			defer context.AfterFunc(ctx, cancel)()
+			return errgrpc.ToNative(invoke(named(told), method, req, reply, cc, opts...))
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			return stream(named(ctx), desc, cc, method, opts...)
