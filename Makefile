@@ -33,7 +33,7 @@ test-long: ## all tests with their long seeds and the race detector
 check: ## generated files are current, vet, linters, unit tests: about a minute
 	@build/check.sh
 
-generate: bin/volvox ## make the generated files anew
+generate: ## make the generated files anew
 	@build/generate.sh
 
 bench-idle: ## what the computer costs when nobody uses it
