@@ -5,7 +5,6 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -19,11 +18,7 @@ var migrations embed.FS
 // Schema is the tables addons, addon_versions, addon_topologies and
 // addon_parameters.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "addon", Migrations: dir}
+	return store.Schema{Owner: "addon", Migrations: migrations}
 }
 
 // The rows of the tables; the tags are the columns.

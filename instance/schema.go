@@ -2,7 +2,6 @@ package instance
 
 import (
 	"embed"
-	"io/fs"
 
 	"github.com/volvox-os/volvox/store"
 )
@@ -13,9 +12,5 @@ var migrations embed.FS
 // Schema is the tables instances, instance_specs, volumes, placements and
 // actions.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "instance", Migrations: dir}
+	return store.Schema{Owner: "instance", Migrations: migrations}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/volvox-os/volvox"
@@ -16,11 +15,7 @@ var migrations embed.FS
 
 // Schema is the tables machines, images and image_packages.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "machine", Migrations: dir}
+	return store.Schema{Owner: "machine", Migrations: migrations}
 }
 
 // Service keeps machines in the kernel. The functions of this package that

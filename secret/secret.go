@@ -14,7 +14,6 @@ import (
 	"embed"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"time"
 
@@ -27,11 +26,7 @@ var migrations embed.FS
 
 // Schema is the table secrets.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "secret", Migrations: dir}
+	return store.Schema{Owner: "secret", Migrations: migrations}
 }
 
 // Service seals and opens secrets. It holds the key and may be used by many

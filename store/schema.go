@@ -12,8 +12,11 @@ import (
 	"strings"
 )
 
-// Schema is what one package puts into the kernel: numbered migrations
-// (NNN_name.sql at the root of the file system), applied in order, once.
+// Schema is what one package puts into the kernel: numbered migrations, the
+// files migrations/NNN_name.sql, applied in order, once. A package embeds them:
+//
+//	//go:embed migrations/*.sql
+//	var migrations embed.FS
 //
 // A migration is SQL in the common dialect: CREATE TABLE, VIEW and INDEX,
 // ALTER TABLE … ADD COLUMN or DROP COLUMN, DROP, and statements on rows. Its
@@ -37,16 +40,11 @@ import (
 // 1970 UTC.
 type Schema struct {
 	Owner      string // the package
-	Migrations fs.FS
+	Migrations fs.FS  // with the directory migrations
 }
 
 //go:embed migrations/*.sql
-var ownMigrations embed.FS
-
-func ownSchema() Schema {
-	sub, _ := fs.Sub(ownMigrations, "migrations")
-	return Schema{Owner: "store", Migrations: sub}
-}
+var migrations embed.FS
 
 // migration is one file of a schema.
 type migration struct {
@@ -79,7 +77,7 @@ var fileName = regexp.MustCompile(`^(\d{3,})_([a-z0-9_]+)\.sql$`)
 
 func parseSchema(s Schema) (parsedOwner, error) {
 	p := parsedOwner{owner: s.Owner, tables: map[string]*parsedTable{}}
-	files, err := fs.ReadDir(s.Migrations, ".")
+	files, err := fs.ReadDir(s.Migrations, "migrations")
 	if err != nil {
 		return p, fmt.Errorf("read the migrations of %s: %w", s.Owner, err)
 	}
@@ -88,7 +86,7 @@ func parseSchema(s Schema) (parsedOwner, error) {
 		if m == nil {
 			return p, fmt.Errorf("the migration %s of %s is not named NNN_name.sql", f.Name(), s.Owner)
 		}
-		text, err := fs.ReadFile(s.Migrations, f.Name())
+		text, err := fs.ReadFile(s.Migrations, "migrations/"+f.Name())
 		if err != nil {
 			return p, fmt.Errorf("read the migrations of %s: %w", s.Owner, err)
 		}

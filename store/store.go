@@ -32,7 +32,7 @@ type DB struct {
 func New(ctx context.Context, d Driver) (*DB, error) {
 	db := &DB{driver: d, known: map[string]parsedOwner{}}
 	db.catalog.Store(&Catalog{})
-	if err := db.Migrate(ctx, ownSchema()); err != nil {
+	if err := db.Migrate(ctx, Schema{Owner: "store", Migrations: migrations}); err != nil {
 		return nil, err
 	}
 	return db, nil

@@ -65,8 +65,8 @@ func TestVersioned(t *testing.T) {
 
 func TestComments(t *testing.T) {
 	p, err := parseSchema(Schema{Owner: "x", Migrations: fstest.MapFS{
-		"002_b.sql": {Data: []byte("ALTER TABLE a ADD c TEXT; -- json: Later.\n-- Of the view.\nCREATE VIEW v AS SELECT k, -- The key.\n 'x' AS y /* A constant. */ FROM a;")},
-		"001_a.sql": {Data: []byte("-- Head of the file.\n\n/* The\n   table. */\nCREATE TABLE a (\n k TEXT PRIMARY KEY, -- The key,\n -- on two lines.\n d TEXT -- secret: json: Hidden.\n);")},
+		"migrations/002_b.sql": {Data: []byte("ALTER TABLE a ADD c TEXT; -- json: Later.\n-- Of the view.\nCREATE VIEW v AS SELECT k, -- The key.\n 'x' AS y /* A constant. */ FROM a;")},
+		"migrations/001_a.sql": {Data: []byte("-- Head of the file.\n\n/* The\n   table. */\nCREATE TABLE a (\n k TEXT PRIMARY KEY, -- The key,\n -- on two lines.\n d TEXT -- secret: json: Hidden.\n);")},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ package telemetry
 import (
 	"embed"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -18,11 +17,7 @@ var migrations embed.FS
 
 // Schema is the table events.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "telemetry", Migrations: dir}
+	return store.Schema{Owner: "telemetry", Migrations: migrations}
 }
 
 // Event is one row of the append-only table events.

@@ -34,7 +34,7 @@ func testContext(t *testing.T) context.Context {
 
 // effects is a table for what the workflows of the tests do.
 func effects() store.Schema {
-	return store.Schema{Owner: "test", Migrations: fstest.MapFS{"001_effects.sql": {Data: []byte(`
+	return store.Schema{Owner: "test", Migrations: fstest.MapFS{"migrations/001_effects.sql": {Data: []byte(`
 		-- What the workflows under test have done.
 		CREATE TABLE effects (
 			id       TEXT PRIMARY KEY, -- made up

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"embed"
-	"io/fs"
 
 	"github.com/volvox-os/volvox/store"
 )
@@ -12,9 +11,5 @@ var migrations embed.FS
 
 // Schema is the tables workflows and steps.
 func Schema() store.Schema {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return store.Schema{Owner: "workflow", Migrations: dir}
+	return store.Schema{Owner: "workflow", Migrations: migrations}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/volvox-os/volvox/store/sqlite"
 )
 
-var benchSchema = store.Schema{Owner: "b", Migrations: fstest.MapFS{"001_b.sql": {Data: []byte(`
+var benchSchema = store.Schema{Owner: "b", Migrations: fstest.MapFS{"migrations/001_b.sql": {Data: []byte(`
 CREATE TABLE steps (workflow TEXT NOT NULL, number BIGINT NOT NULL, output TEXT NOT NULL, PRIMARY KEY (workflow, number));
 -- append-only: The same.
 CREATE TABLE events (workflow TEXT NOT NULL, number BIGINT NOT NULL, output TEXT NOT NULL, PRIMARY KEY (workflow, number));`)}}}

@@ -16,7 +16,7 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-var things = store.Schema{Owner: "t", Migrations: fstest.MapFS{"001_t.sql": {Data: []byte(
+var things = store.Schema{Owner: "t", Migrations: fstest.MapFS{"migrations/001_t.sql": {Data: []byte(
 	`CREATE TABLE things (k TEXT PRIMARY KEY, v BYTEA);`)}}}
 
 // begin opens a kernel and its driver.

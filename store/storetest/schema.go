@@ -15,7 +15,7 @@ import (
 func schema(owner string, texts ...string) store.Schema {
 	files := fstest.MapFS{}
 	for i, text := range texts {
-		files[fmt.Sprintf("%03d_m.sql", i+1)] = &fstest.MapFile{Data: []byte(text)}
+		files[fmt.Sprintf("migrations/%03d_m.sql", i+1)] = &fstest.MapFile{Data: []byte(text)}
 	}
 	return store.Schema{Owner: owner, Migrations: files}
 }
@@ -57,7 +57,7 @@ func testMigrations(t *testing.T, open Open) {
 	do(t, db, "INSERT INTO c (k, n) VALUES ('a', 1)")
 	do(t, db, "UPDATE c SET n = 2")
 	same(t, "history", all[int](t, db, "SELECT n FROM c_history"), []int{1})
-	if err := db.Migrate(ctx, store.Schema{Owner: "odd", Migrations: fstest.MapFS{"one.sql": {}}}); err == nil {
+	if err := db.Migrate(ctx, store.Schema{Owner: "odd", Migrations: fstest.MapFS{"migrations/one.sql": {}}}); err == nil {
 		t.Fatal("a file without a number was taken")
 	}
 }

@@ -44,7 +44,7 @@ func Run(t *testing.T, open Open) {
 }
 
 // shop is a schema with one of each.
-var shop = store.Schema{Owner: "shop", Migrations: fstest.MapFS{"001_shop.sql": {Data: []byte(`
+var shop = store.Schema{Owner: "shop", Migrations: fstest.MapFS{"migrations/001_shop.sql": {Data: []byte(`
 -- The goods of a shop,
 -- each once.
 CREATE TABLE goods (
