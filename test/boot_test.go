@@ -24,6 +24,7 @@ func (c *computer) psql(cluster, query string) string {
 // TestFirstBoot is the first five minutes with one computer: two engines,
 // looking at them, stopping and starting, and removing all.
 func TestFirstBoot(t *testing.T) {
+	t.Parallel()
 	c := newComputer(t).boot()
 
 	t.Run("create", func(t *testing.T) {

@@ -5,6 +5,7 @@ package test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -52,6 +53,7 @@ type computer struct {
 	up     *exec.Cmd
 	ended  chan error
 	log    *lockedBuffer
+	where  string // the range of its instances, once it was ready
 }
 
 type lockedBuffer struct {
@@ -93,7 +95,7 @@ func newComputer(t testing.TB, flags ...string) *computer {
 		if t.Failed() {
 			t.Logf("the log of volvox up:\n%s", tail(c.log.String(), 200))
 		}
-		for _, left := range leftovers(l) {
+		for _, left := range leftovers(l, c.where) {
 			t.Errorf("left behind: %s", left)
 		}
 	})
@@ -135,7 +137,11 @@ func (c *computer) ready() {
 			c.t.Fatalf("volvox up ended: %v\n%s", err, c.log)
 		default:
 		}
-		_, _, code := c.try("status")
+		out, _, code := c.try("status", "-o", "json")
+		var s struct{ Network string }
+		if code == 0 && json.Unmarshal([]byte(out), &s) == nil {
+			c.where = s.Network
+		}
 		return code == 0
 	})
 }
@@ -219,8 +225,8 @@ func (c *computer) sql(query string, flags ...string) string {
 	return strings.TrimSpace(strings.ReplaceAll(rows, "\r", ""))
 }
 
-// leftovers lists what a purged computer left on the machine.
-func leftovers(l volvox.Layout) (left []string) {
+// leftovers lists what a purged computer with the range left on the machine.
+func leftovers(l volvox.Layout, where string) (left []string) {
 	for _, path := range []string{l.Data, l.Run} {
 		if _, err := os.Lstat(path); err == nil {
 			out, _ := exec.Command("find", path).Output()
@@ -239,7 +245,7 @@ func leftovers(l volvox.Layout) (left []string) {
 	for name, args := range map[string][]string{"interface": {"ip", "-o", "link"}, "route": {"ip", "route", "show", "table", "all"}, "mount": {"cat", "/proc/self/mounts"}} {
 		out, _ := exec.Command(args[0], args[1:]...).Output()
 		for line := range strings.Lines(string(out)) {
-			if strings.Contains(line, "vx"+l.ID) || strings.Contains(line, l.Data) || strings.Contains(line, l.Run) {
+			if strings.Contains(line, "vx"+l.ID) || strings.Contains(line, l.Data) || strings.Contains(line, l.Run) || where != "" && strings.Contains(line, where) {
 				left = append(left, name+" "+strings.TrimSpace(line))
 			}
 		}
@@ -258,7 +264,7 @@ func TestLeftoversAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := leftovers(l); len(got) > 0 {
+	if got := leftovers(l, ""); len(got) > 0 {
 		t.Fatalf("nothing was planted, found %q", got)
 	}
 	if err := os.MkdirAll(l.Data, 0o700); err != nil {
@@ -268,7 +274,7 @@ func TestLeftoversAreFound(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(leftovers(l), "\n")
+	got := strings.Join(leftovers(l, ""), "\n")
 	cmd.Process.Kill()
 	cmd.Wait()
 	if !strings.Contains(got, "process") || !strings.Contains(got, l.Data+":") {

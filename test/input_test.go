@@ -12,6 +12,7 @@ import (
 // TestBadInput gives the computer what is wrong: one clear error each, with
 // its code and exit code, and nothing half-created.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	c := newComputer(t).withCounter().boot()
 	c.must("db", "create", "taken", "--engine", "counter")
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
@@ -81,6 +82,7 @@ func TestBadInput(t *testing.T) {
 
 // TestSideBySide runs two computers on one machine.
 func TestSideBySide(t *testing.T) {
+	t.Parallel()
 	a, b := newComputer(t).withCounter().boot(), newComputer(t).withCounter().boot()
 	a.must("db", "create", "shop", "--engine", "counter", "--replicas", "2")
 	b.must("db", "create", "shop", "--engine", "counter", "--replicas", "2")
@@ -100,6 +102,7 @@ func TestSideBySide(t *testing.T) {
 // TestMirrorAway creates a database whose image cannot be fetched: the error
 // says so, and nothing is left of it.
 func TestMirrorAway(t *testing.T) {
+	t.Parallel()
 	c := newComputer(t).withCounter()
 	file := filepath.Join(c.layout.Data, "addons", "counter", "addon.yaml")
 	text, err := os.ReadFile(file)
@@ -124,6 +127,7 @@ func TestMirrorAway(t *testing.T) {
 
 // TestInterrupt ends `volvox up` as Ctrl-C does: instances stop with it.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	c := newComputer(t).withCounter().boot()
 	c.must("db", "create", "one", "--engine", "counter")
 	pid := c.processOf(c.sql("SELECT name FROM instances"))
