@@ -70,7 +70,7 @@ func (a *app) readFile(file string) (string, error) {
 		case errors.Is(err, fs.ErrPermission):
 			code = volvox.Denied
 		}
-		return "", volvox.Errorf(code, "%s cannot be read", file).From(path.Err)
+		return "", volvox.Errorf(code, "%s cannot be read", file).From(path.Err).WithTry("name a file that is there, or - for standard input")
 	}
 	return string(b), err
 }
