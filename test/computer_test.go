@@ -77,6 +77,9 @@ func (l *lockedBuffer) String() string {
 // and the test fails if anything is left.
 func newComputer(t testing.TB, flags ...string) *computer {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a whole computer takes its time: make test runs it")
+	}
 	if os.Geteuid() != 0 {
 		t.Fatal("these tests need root: containers and their network are real")
 	}
