@@ -41,6 +41,7 @@ func fixture(t *testing.T, mountinfo string, files map[string]string) cgroups {
 }
 
 func TestVersion2(t *testing.T) {
+	t.Parallel()
 	g := fixture(t, `22 1 0:21 / /proc rw - proc proc rw
 30 22 0:26 / %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
 `, map[string]string{
@@ -76,6 +77,7 @@ func TestVersion2(t *testing.T) {
 }
 
 func TestHybrid(t *testing.T) {
+	t.Parallel()
 	g := fixture(t, `30 22 0:26 / %s/memory rw - cgroup cgroup rw,memory
 31 22 0:27 / %s/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
 32 22 0:28 / %s/pids rw - cgroup cgroup rw,pids
@@ -103,6 +105,7 @@ func TestHybrid(t *testing.T) {
 }
 
 func TestNoCgroups(t *testing.T) {
+	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "mountinfo")
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -114,6 +117,7 @@ func TestNoCgroups(t *testing.T) {
 
 // TestLimitsSet reads the limits where the kernel has them.
 func TestLimitsSet(t *testing.T) {
+	t.Parallel()
 	r, _ := open(t)
 	c := container(t, r, "a", "df -k /dev/shm | tail -n 1; ulimit -n; sleep 1000")
 	c.Rootfs = runtimetest.Rootfs(t)
@@ -154,6 +158,7 @@ func TestLimitsSet(t *testing.T) {
 
 // TestTraces: the search for what is left finds each kind of it.
 func TestTraces(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	r, err := prepare(options(dir))
 	if err != nil {

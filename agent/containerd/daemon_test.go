@@ -15,6 +15,7 @@ import (
 )
 
 func TestOneAtATime(t *testing.T) {
+	t.Parallel()
 	_, dir := open(t)
 	if _, err := Open(t.Context(), options(dir)); volvox.CodeOf(err) != volvox.Busy {
 		t.Errorf("a second Open: %v", err)
@@ -22,6 +23,7 @@ func TestOneAtATime(t *testing.T) {
 }
 
 func TestMissingProgram(t *testing.T) {
+	t.Parallel()
 	for _, spoil := range []func(*Options){
 		func(o *Options) { o.Binary = "/no/such/containerd" },
 		func(o *Options) { o.RuncBinary = "no-such-runc" },
@@ -37,6 +39,7 @@ func TestMissingProgram(t *testing.T) {
 // TestWillNotStart: a containerd that ends at once is an error that has its
 // last words.
 func TestWillNotStart(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	bad := filepath.Join(dir, "containerd")
 	if err := os.WriteFile(bad, []byte("#!/bin/sh\necho my last words\nexit 1\n"), 0o755); err != nil {
@@ -53,6 +56,7 @@ func TestWillNotStart(t *testing.T) {
 // TestAdopt: what an earlier process or a crash left is adopted, or ended, or
 // written over.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	r, dir := open(t)
 	first := daemons(dir)
 	if s, ok := readStat(first[0]); !ok || s.session != first[0] {
@@ -129,6 +133,7 @@ func fake() {
 // TestForked: a child of containerd that has not yet executed its program is
 // no second containerd.
 func TestForked(t *testing.T) {
+	t.Parallel()
 	d := newDaemon(options(newDir(t)), "")
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "--config", d.config)
 	cmd.Args[0] = "containerd"

@@ -43,6 +43,7 @@ func states(t *testing.T, r *Runtime) map[string]agent.Status {
 // TestShimKilled: a container ends with its shim, which is said to have
 // happened, and the shim's socket does not stay.
 func TestShimKilled(t *testing.T) {
+	t.Parallel()
 	r, _ := open(t)
 	c := container(t, r, "a", "sleep 1000")
 	c.Rootfs = runtimetest.Rootfs(t)
@@ -77,6 +78,7 @@ func TestShimKilled(t *testing.T) {
 // TestShutdown: the ends of containers are known after containerd, its shims
 // and even the machine were restarted.
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	r, dir := open(t)
 	for id, script := range map[string]string{"ends": "exit 7", "hogs": "exec tail -n 1 /dev/zero", "runs": "sleep 1000"} {
 		c := container(t, r, id, script)
@@ -146,6 +148,7 @@ func TestShutdown(t *testing.T) {
 
 // TestQueue: a consumer that does not keep up is told so.
 func TestQueue(t *testing.T) {
+	t.Parallel()
 	h := newHub(nil)
 	e := h.add()
 	for range queueLength + 1 {

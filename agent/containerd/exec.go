@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
@@ -288,7 +289,9 @@ func (x *execution) closeStdin(ctx context.Context) {
 // execDir holds the fifos of commands.
 func (r *Runtime) execDir() string { return filepath.Join(r.opt.Run, "exec") }
 
-// endStrays ends the commands that an earlier process was executing.
+// endStrays ends the commands that an earlier process was executing. Their
+// IDs are known by the marks of processes, and by the fifos: a command may be
+// just about to begin.
 func (r *Runtime) endStrays(ctx context.Context, l *link) error {
 	// A shim that begins a command waits for somebody to read its output, and
 	// meanwhile takes note of no end in the container.
@@ -296,21 +299,51 @@ func (r *Runtime) endStrays(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
+	var begun []string
 	for _, path := range fifos {
 		if f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
 			defer f.Close()
 		}
+		if exec := filepath.Base(filepath.Dir(path)); !slices.Contains(begun, exec) {
+			begun = append(begun, exec)
+		}
 	}
 	for _, id := range r.cgroups.list() {
-		for _, exec := range r.killStrays(id) {
-			x := &execution{r: r, id: id, exec: exec}
-			limited, cancel := context.WithTimeout(ctx, 5*time.Second)
-			l.tasks.Wait(limited, &tasksapi.WaitRequest{ContainerID: id, ExecID: exec})
-			if err := x.clear(limited, l); err != nil {
+		execs := r.killStrays(id)
+		for _, exec := range begun {
+			if !slices.Contains(execs, exec) {
+				execs = append(execs, exec)
+			}
+		}
+		for _, exec := range execs {
+			if err := r.endStray(ctx, l, id, exec); err != nil {
 				r.log.Warn("a stray command could not be cleared away", "container", id, "cause", err)
 			}
-			cancel()
 		}
 	}
 	return os.RemoveAll(r.execDir())
+}
+
+// endStray ends one command, if the container has it. The shim answers for a
+// command that is beginning only when it has begun, or failed to.
+func (r *Runtime) endStray(ctx context.Context, l *link, id, exec string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	got, err := l.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: id, ExecID: exec})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !isUp(got.Process.Status) {
+		r.killExec(id, exec, 0)
+	} else {
+		r.killExec(id, exec, int(got.Process.Pid))
+		if _, err := l.tasks.Wait(ctx, &tasksapi.WaitRequest{ContainerID: id, ExecID: exec}); err != nil {
+			return err
+		}
+	}
+	x := &execution{r: r, id: id, exec: exec}
+	return x.clear(ctx, l)
 }

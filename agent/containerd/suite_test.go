@@ -28,7 +28,10 @@ func TestMain(m *testing.M) {
 	os.Exit(runtimetest.Main(m, suite))
 }
 
-func TestRuntime(t *testing.T) { runtimetest.Run(t, suite) }
+func TestRuntime(t *testing.T) {
+	t.Parallel()
+	runtimetest.Run(t, suite)
+}
 
 var suite = runtimetest.Suite{
 	Dir:    newDir,
