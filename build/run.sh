@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${DATA:-/var/lib/volvox}
-volvox="bin/volvox --data $data"
+volvox=bin/volvox
+[[ $data == /var/lib/volvox ]] || volvox="bin/volvox --data $data"
+unset VOLVOX_DATA
 began=$EPOCHREALTIME
 up=
 
@@ -67,7 +69,7 @@ cat <<BOX
 │   API           $($volvox status -o json | sed -n 's/.*"api": *"\([^"]*\)".*/\1/p')
 │   connect       $volvox db connect shop
 │   URL           $($volvox db connect shop --print-url)
-│                 (the password: add --reveal to  $volvox db connect shop --print-url)
+│                 with its password: $volvox db connect shop --print-url --reveal
 │   ask           $volvox sql "SELECT name, role, ready, address FROM instances"
 │
 │ Ctrl-C stops it.
