@@ -1,18 +1,27 @@
 package volvox
 
-import "strings"
+import (
+	"math"
+	"strings"
+	"unicode/utf8"
+)
 
 // Closest returns the known word that the given one was most likely meant to
-// be, for "did you mean"; empty if none is near enough: a third of its letters
-// may be wrong, and of equally near ones the first is taken.
+// be, for "did you mean"; empty if none is near enough. Near is a word with a
+// third of its letters wrong at most, and one that begins with the given word
+// of three letters or more. Of several the nearest is taken, of equally near
+// ones the first. It is never the given word itself.
 func Closest(word string, known []string) string {
-	best, least := "", max(1, len(word)/3)+1
+	lower, length := strings.ToLower(word), utf8.RuneCountInString(word)
+	best, least, limit := "", math.MaxInt, max(1, length/3)
 	for _, k := range known {
-		d := distance(strings.ToLower(word), strings.ToLower(k))
-		if prefix := len(word) >= 3 && strings.HasPrefix(k, strings.ToLower(word)); prefix {
-			d = min(d, 1)
+		other := strings.ToLower(k)
+		begins := length >= 3 && strings.HasPrefix(other, lower)
+		tooLong := utf8.RuneCountInString(other) - length
+		if k == word || !begins && max(tooLong, -tooLong) > limit {
+			continue
 		}
-		if d < least {
+		if d := distance(lower, other); d < least && (begins || d <= limit) {
 			best, least = k, d
 		}
 	}

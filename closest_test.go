@@ -15,9 +15,30 @@ func TestClosest(t *testing.T) {
 		"x":               "",
 		"":                "",
 		"cherry":          "",
+		"grape":           "",                // it is known
+		"max_":            "max_connections", // the nearer of two that begin so
 	} {
 		if got := Closest(word, known); got != want {
 			t.Errorf("Closest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestClosestOfSeveral(t *testing.T) {
+	for _, tc := range []struct {
+		word  string
+		known []string
+		want  string
+	}{
+		{"instance", []string{"instance_specs", "instances"}, "instances"},
+		{"instance", []string{"instances", "instance_specs"}, "instances"},
+		{"instance", []string{"instance_specs"}, "instance_specs"},
+		{"cart", []string{"cartography", "card", "cars"}, "card"},
+		{"name", []string{"name", "names"}, "names"},
+		{"größe", []string{"größer", "grosse"}, "größer"},
+	} {
+		if got := Closest(tc.word, tc.known); got != tc.want {
+			t.Errorf("Closest(%q, %q) = %q, want %q", tc.word, tc.known, got, tc.want)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,7 +100,6 @@ func (a *app) showTables(cmd *cobra.Command, c *client.Client, args []string) er
 		}
 		known = append(known, t.Name)
 	}
-	slices.SortStableFunc(known, func(a, b string) int { return len(a) - len(b) }) // of near ones the shortest
 	e := volvox.Errorf(volvox.NotFound, "there is no table %q", args[0])
 	if near := volvox.Closest(args[0], known); near != "" {
 		e = e.Because("did you mean %q?", near).WithTry("volvox sql --tables %s", near)

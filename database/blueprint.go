@@ -108,10 +108,11 @@ func (s *Service) findAddon(engine string) (*addon.Addon, error) {
 	if engine == "" {
 		what = volvox.Errorf(volvox.UnknownEngine, "the wish names no engine")
 	}
+	what = what.Because("the engines are: %s", strings.Join(names, ", "))
 	if near := volvox.Closest(engine, names); near != "" {
-		return nil, what.Because("the engines are: %s", strings.Join(names, ", ")).WithTry("did you mean --engine %s?", near)
+		return nil, what.WithTry("--engine %s", near)
 	}
-	return nil, what.Because("the engines are: %s", strings.Join(names, ", ")).WithTry(`volvox sql "SELECT name FROM addons"`)
+	return nil, what.WithTry(`volvox sql "SELECT name FROM addons"`)
 }
 
 // topology chooses the topology and, when the wish leaves it open, the number

@@ -115,7 +115,7 @@ func TestCreateRefusals(t *testing.T) {
 	}{
 		{"no engine", Wish{Name: "shop"}, volvox.UnknownEngine, "the engines are: counter"},
 		{"unknown engine", Wish{Name: "shop", Engine: "abacus"}, volvox.UnknownEngine, "the engines are: counter"},
-		{"almost an engine", Wish{Name: "shop", Engine: "conter"}, volvox.UnknownEngine, "did you mean --engine counter?"},
+		{"almost an engine", Wish{Name: "shop", Engine: "conter"}, volvox.UnknownEngine, "--engine counter"},
 		{"unknown version", Wish{Name: "shop", Engine: "counter", Version: "9"}, volvox.UnknownVersion, "2, 1"},
 		{"unknown topology", Wish{Name: "shop", Engine: "counter", Topology: "ring"}, volvox.UnknownTopology, "standalone"},
 		{"too many for the topology", Wish{Name: "shop", Engine: "counter", Topology: "standalone", Replicas: 2}, volvox.UnknownTopology, "standalone has 1 members"},

@@ -58,7 +58,7 @@ func TestDeleteUnknown(t *testing.T) {
 	w.create(Wish{Name: "shop", Engine: "counter"})
 	_, err := w.service.Delete(w.ctx, "main", "shp")
 	e := volvox.AsError(err)
-	if e == nil || e.Code != volvox.NotFound || e.Try[0] != "did you mean shop?" {
+	if e == nil || e.Code != volvox.NotFound || e.Try[0] != "volvox db show shop" {
 		t.Errorf("got %+v", e)
 	}
 	if _, err := w.service.Events(w.ctx, "main", "never", 10); volvox.CodeOf(err) != volvox.NotFound {

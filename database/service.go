@@ -202,7 +202,7 @@ func getCluster(tx *store.Tx, project, name string) (Cluster, error) {
 	}
 	missing := volvox.Errorf(volvox.NotFound, "there is no database %q", name).About(ref(project, name))
 	if near := volvox.Closest(name, names); near != "" {
-		missing = missing.WithTry("did you mean %s?", near)
+		missing = missing.Because("did you mean %q?", near).WithTry("volvox db show %s", near)
 	}
 	return c, missing.WithTry("volvox db list")
 }

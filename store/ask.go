@@ -71,7 +71,7 @@ func (db *DB) Ask(ctx context.Context, q Question, each func(columns []string, r
 		}
 		return columns, nil
 	}
-	return columns, db.badSQL(err)
+	return columns, db.badSQL(q.SQL, err)
 }
 
 // eachError is an error of the caller's own.
@@ -161,7 +161,7 @@ var (
 )
 
 // badSQL is an error of the driver for the person who asked.
-func (db *DB) badSQL(err error) error {
+func (db *DB) badSQL(sql string, err error) error {
 	var known *volvox.Error
 	if errors.As(err, &known) && known.Code != volvox.BadSQL && known.Code != volvox.Internal {
 		return err
@@ -169,62 +169,60 @@ func (db *DB) badSQL(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	bad := volvox.Errorf(volvox.BadSQL, "the statement could not be run").Because("%s", err)
 	if known != nil && known.What == "the statement could not be run" {
 		return known
 	}
+	bad := volvox.Errorf(volvox.BadSQL, "the statement could not be run").Because("%s", err)
 	catalog := db.catalog.Load()
 	if m := noTable.FindStringSubmatch(err.Error()); m != nil {
-		var names []string
-		for _, t := range catalog.Describe() {
-			names = append(names, t.Name)
-		}
-		return suggest(bad, m[1], names)
+		return catalog.noTable(bad, m[1])
 	}
 	if m := noColumn.FindStringSubmatch(err.Error()); m != nil {
-		var names []string
-		for _, t := range catalog.Describe() {
-			for _, c := range t.Columns {
-				names = append(names, c.Name)
-			}
-		}
-		return suggest(bad, m[1], names)
+		return catalog.noColumn(bad, sql, m[1])
 	}
 	return bad
 }
 
-// suggest adds the nearest name.
-func suggest(e *volvox.Error, name string, names []string) error {
-	best, least := "", len(name)/3+2
-	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
-			best, least = n, d
-		}
+// noTable adds the table that was meant by a name.
+func (c *Catalog) noTable(e *volvox.Error, name string) error {
+	var names []string
+	for _, t := range c.Describe() {
+		names = append(names, t.Name)
 	}
-	if best != "" {
-		e.WithTry("did you mean %s?", best)
+	near := volvox.Closest(name, names)
+	if near == "" {
+		return e.WithTry("volvox sql --tables")
 	}
-	return e.WithTry(`volvox sql --tables lists the tables and their columns`)
+	return e.Because("%s; did you mean %s?", e.Why, near).WithTry("volvox sql --tables %s", near)
 }
 
-// distance is the number of letters to add, leave out or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := corner
-			if a[i] != b[j] {
-				cost++
+// noColumn adds the column that was meant by a name, one of the tables that
+// stand in the statement, and where to read what columns they have.
+func (c *Catalog) noColumn(e *volvox.Error, sql, name string) error {
+	var columns []string
+	words := Names(strings.ToLower(sql))
+	for _, t := range c.Describe() {
+		past := t.Name + "_history"
+		if !slices.Contains(words, t.Name) && !slices.Contains(words, past) {
+			continue
+		}
+		e = e.WithTry("volvox sql --tables %s", t.Name)
+		for _, c := range t.Columns {
+			if !strings.EqualFold(c.Name, name) {
+				columns = append(columns, c.Name)
 			}
-			corner, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+		if slices.Contains(words, past) {
+			columns = append(columns, "tx_end")
 		}
 	}
-	return row[len(b)]
+	if near := volvox.Closest(name, columns); near != "" {
+		e = e.Because("%s; did you mean %s?", e.Why, near)
+	}
+	if len(e.Try) == 0 {
+		e = e.WithTry("volvox sql --tables")
+	}
+	return e
 }
 
 // Names lists the names that stand in SQL text.

@@ -39,5 +39,5 @@ func ErrFuture(t time.Time) error {
 func ErrPruned(t time.Time) error {
 	return volvox.Errorf(volvox.Pruned, "there is no history of %s", t.UTC().Format(time.RFC3339)).
 		Because("it is older than all history that is kept").
-		WithTry("SELECT min(created_at) FROM transactions says how far back one can ask")
+		WithTry(`volvox sql "SELECT min(created_at) FROM transactions"`)
 }

@@ -78,11 +78,3 @@ func TestComments(t *testing.T) {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for pair, want := range map[[2]string]int{{"", "abc"}: 3, {"abc", "abc"}: 0, {"clustre", "cluster"}: 2, {"a", "b"}: 1} {
-		if got := distance(pair[0], pair[1]); got != want {
-			t.Errorf("%v: %d, want %d", pair, got, want)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package apt
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/volvox-os/volvox"
@@ -18,7 +17,6 @@ func (r *resolver) missing(n need) error {
 		what = fmt.Sprintf("package %s, which %s needs, is in none of this machine's apt sources", n.alts, n.by)
 	}
 	var why []string
-	var try []string
 	have := r.c.versions(first.name)
 	if len(have) > 0 {
 		var wanted []string
@@ -47,15 +45,15 @@ func (r *resolver) missing(n need) error {
 	for _, p := range r.c.problems {
 		why = append(why, p.Error())
 	}
-	if near := r.c.similar(first.name); len(near) > 0 && len(have) == 0 && n.by == nil {
-		try = append(try, "did you mean "+strings.Join(near, ", ")+"?")
-	}
 	e := volvox.Errorf(code, "%s", what)
 	if len(why) > 0 {
 		e = e.Because("%s", strings.Join(why, "; "))
 	}
-	for _, t := range try {
-		e = e.WithTry("%s", t)
+	if len(have) > 0 || n.by != nil {
+		return e
+	}
+	if near := r.c.similar(first.name); len(near) > 0 {
+		e = e.WithTry("use the package %s instead", strings.Join(near, " or "))
 	}
 	return e
 }
@@ -82,33 +80,27 @@ func versionList(have []*pkg) string {
 }
 
 // similar returns up to five names like this one: the same name with another
-// number first, then names that differ by a slip of the finger.
+// number, or else the one that is most likely meant.
 func (c *catalog) similar(name string) []string {
+	var numbered, all []string
 	stem := withoutDigits(name)
-	distance := map[string]int{}
 	for _, ix := range c.indexes {
 		for other := range ix.names {
-			switch {
-			case withoutDigits(other) == stem:
-				distance[other] = 0
-			case abs(len(other)-len(name)) <= 2 && editDistance(other, name) <= 2:
-				distance[other] = editDistance(other, name)
-			case strings.HasPrefix(other, name+"-") && len(other) <= len(name)+8:
-				distance[other] = 3
+			all = append(all, other)
+			if withoutDigits(other) == stem {
+				numbered = append(numbered, other)
 			}
 		}
 	}
-	near := make([]string, 0, len(distance))
-	for n := range distance {
-		near = append(near, n)
-	}
-	sort.Slice(near, func(i, j int) bool {
-		if distance[near[i]] != distance[near[j]] {
-			return distance[near[i]] < distance[near[j]]
+	if len(numbered) == 0 {
+		slices.Sort(all)
+		if near := volvox.Closest(name, all); near != "" {
+			return []string{near}
 		}
-		return near[i] < near[j]
-	})
-	return near[:min(5, len(near))]
+	}
+	slices.Sort(numbered)
+	numbered = slices.Compact(numbered)
+	return numbered[:min(5, len(numbered))]
 }
 
 func withoutDigits(s string) string {
@@ -118,26 +110,4 @@ func withoutDigits(s string) string {
 		}
 		return c
 	}, s)
-}
-
-func abs(n int) int { return max(n, -n) }
-
-// editDistance counts the letters to change, add or take away.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -99,14 +99,34 @@ func testAskRefusals(t *testing.T, open Open) {
 			t.Errorf("%s: want %s, got %v %v", sql, code, rows, err)
 		}
 	}
-	for sql, near := range map[string]string{"SELECT * FROM good": "goods", "SELECT cuont FROM goods": "count", "SELECT g.nam FROM goods g": "name",
-		"SELECT * FROM transaktions": "transactions"} {
-		_, _, err := tryAsk(db, store.Question{SQL: sql})
-		if e := volvox.AsError(err); e == nil || len(e.Try) == 0 || !strings.Contains(e.Try[0], "did you mean "+near+"?") {
-			t.Errorf("%s: %v %v", sql, err, e)
+	same(t, "untouched", all[string](t, db, "SELECT key FROM goods"), []string{"secret2"})
+}
+
+func testAskHints(t *testing.T, open Open) {
+	db := begin(t, open, Limits{}, shop)
+	for _, tc := range []struct{ sql, near, try string }{
+		{"SELECT * FROM good", "goods", "volvox sql --tables goods"},
+		{"SELECT * FROM transaktions", "transactions", "volvox sql --tables transactions"},
+		{"SELECT * FROM elsewhere", "", "volvox sql --tables"},
+		{"SELECT cuont FROM goods", "count", "volvox sql --tables goods"},
+		{"SELECT g.nam FROM goods g", "name", "volvox sql --tables goods"},
+		{"SELECT NAM FROM GOODS", "name", "volvox sql --tables goods"},
+		{"SELECT tx_ende FROM goods_history", "tx_end", "volvox sql --tables goods"},
+		{"SELECT nam FROM transactions, goods", "name", "volvox sql --tables goods; volvox sql --tables transactions"},
+		{"SELECT owne FROM goods", "", "volvox sql --tables goods"}, // tables and columns have an owner
+		{"SELECT t.count FROM goods g, transactions t", "", "volvox sql --tables goods; volvox sql --tables transactions"},
+		{"SELECT something", "", "volvox sql --tables"},
+	} {
+		_, _, err := tryAsk(db, store.Question{SQL: tc.sql})
+		wish(t, err, volvox.BadSQL)
+		e := volvox.AsError(err)
+		if try := strings.Join(e.Try, "; "); try != tc.try {
+			t.Errorf("%s: %v: try %q, want %q", tc.sql, err, try, tc.try)
+		}
+		if _, near, _ := strings.Cut(e.Why, "; did you mean "); near != tc.near && near != tc.near+"?" {
+			t.Errorf("%s: %q, want %q", tc.sql, e.Why, tc.near)
 		}
 	}
-	same(t, "untouched", all[string](t, db, "SELECT key FROM goods"), []string{"secret2"})
 }
 
 // testAskSecrets tries to get at a secret in many ways.

@@ -35,7 +35,7 @@ func Run(t *testing.T, open Open) {
 		{"Migrations", testMigrations}, {"Documentation", testDocumentation}, {"AddColumn", testAddColumn},
 		{"History", testHistory}, {"AppendOnly", testAppendOnly}, {"Replace", testReplace}, {"References", testReferences},
 		{"Past", testPast}, {"PastRefusals", testPastRefusals}, {"PastViews", testPastViews}, {"PastStands", testPastStands},
-		{"Ask", testAsk}, {"AskRefusals", testAskRefusals}, {"AskSecrets", testAskSecrets}, {"AskLimits", testAskLimits}, {"AskPast", testAskPast},
+		{"Ask", testAsk}, {"AskRefusals", testAskRefusals}, {"AskHints", testAskHints}, {"AskSecrets", testAskSecrets}, {"AskLimits", testAskLimits}, {"AskPast", testAskPast},
 		{"Watch", testWatch}, {"WatchPositions", testWatchPositions}, {"WatchWriters", testWatchWriters},
 		{"Random", testRandom},
 	} {
