@@ -52,7 +52,7 @@ func (l *loader) build() *Addon {
 func (l *loader) buildComponent(name string) *Component {
 	f := l.components[name]
 	c := &Component{
-		Name: name, Image: f.Image, Command: f.Command, HA: f.HA, URL: f.URL, Client: f.Client.Command, ClientEnv: f.Client.Env,
+		Name: name, Image: f.Image, Command: f.Command, HA: f.HA, URL: f.URL, Client: Client(f.Client),
 		Stop: instance.Stop{Signal: f.Stop.Signal, GraceSeconds: int(math.Ceil(time.Duration(f.Stop.Grace).Seconds()))},
 		Defaults: Resources{
 			CPUMillis: int64(math.Round(f.Defaults.CPU * 1000)), MemoryBytes: int64(f.Defaults.Memory), StorageBytes: int64(f.Defaults.Storage),

@@ -9,25 +9,31 @@ import (
 
 // Component is a kind of member.
 type Component struct {
-	Name      string
-	Image     string // a key of Version.Images
-	Command   []string
-	Ports     []instance.Port // the first is the one clients use
-	Volumes   []Volume
-	Roles     []Role
-	HA        string // "controller" or "none"
-	Stop      instance.Stop
-	Accounts  []Account
-	Configs   []Config
-	Actions   map[string]Action
-	Params    []Parameter // sorted by name
-	Defaults  Resources
-	URL       string   // template of a client's URL: {user} {password} {host} {port}
-	Client    []string // command of a client on the machine: {user} {host} {port}; the password is in ClientEnv
-	ClientEnv map[string]string
+	Name     string
+	Image    string // a key of Version.Images
+	Command  []string
+	Ports    []instance.Port // the first is the one clients use
+	Volumes  []Volume
+	Roles    []Role
+	HA       string // "controller" or "none"
+	Stop     instance.Stop
+	Accounts []Account
+	Configs  []Config
+	Actions  map[string]Action
+	Params   []Parameter // sorted by name
+	Defaults Resources
+	URL      string // template of a client's URL: {user} {password} {host} {port}
+	Client   Client
 
 	scripts   []instance.File // of the addon, sorted by path
 	templates map[string]*template.Template
+}
+
+// Client is the program on the machine with which a person uses the engine.
+type Client struct {
+	Command []string          // templates: {user} {host} {port}
+	Env     map[string]string // templates, which may hold {password} too
+	Package string            // the Debian package that has the program; empty if unknown
 }
 
 // Volume is a directory that stays.

@@ -75,6 +75,7 @@ type componentFile struct {
 	Client struct {
 		Command []string          `json:"command"`
 		Env     map[string]string `json:"env"`
+		Package string            `json:"package"`
 	} `json:"client"`
 }
 

@@ -108,12 +108,12 @@ func programEnd(err error) error {
 	return exit(ended.ExitCode())
 }
 
-// missingProgram says what to install, where the program's package is known.
+// missingProgram says what to install.
 func missingProgram(name string, conn client.Connection) error {
 	program := conn.Command[0]
 	e := volvox.Errorf(volvox.MissingProgram, "the client program %s is not installed", program)
-	if p, ok := map[string]string{"psql": "postgresql-client", "redis-cli": "redis-tools", "mariadb": "mariadb-client"}[program]; ok {
-		e = e.WithTry("sudo apt-get install %s", p)
+	if conn.Package != "" {
+		e = e.WithTry("sudo apt-get install %s", conn.Package)
 	} else {
 		e = e.WithTry("install the package that has %s", program)
 	}

@@ -96,13 +96,13 @@ func TestEveryKindHasItsExitCode(t *testing.T) {
 
 func TestMissingProgram(t *testing.T) {
 	a := &app{}
-	for program, want := range map[string]string{"psql-that-is-nowhere": "install the package", "nothing": "--print-url"} {
+	for program, want := range map[string]string{"program-that-is-nowhere": "install the package", "nothing": "--print-url"} {
 		err := a.runProgram("shop", client.Connection{Command: []string{program}}, nil)
 		if volvox.CodeOf(err) != volvox.MissingProgram || !strings.Contains(strings.Join(volvox.AsError(err).Try, "\n"), want) {
 			t.Errorf("%s: %v, %q", program, err, volvox.AsError(err).Try)
 		}
 	}
-	if err := missingProgram("shop", client.Connection{Command: []string{"psql"}}); !strings.Contains(volvox.AsError(err).Try[0], "apt-get install") {
+	if err := missingProgram("shop", client.Connection{Command: []string{"program"}, Package: "its-package"}); volvox.AsError(err).Try[0] != "sudo apt-get install its-package" {
 		t.Errorf("%q", volvox.AsError(err).Try)
 	}
 }

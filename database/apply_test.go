@@ -157,7 +157,8 @@ func TestConnection(t *testing.T) {
 }
 
 func TestConnectionEscapes(t *testing.T) {
-	kind := &addon.Component{URL: "x://{user}:{password}@{host}:{port}/db", ClientEnv: map[string]string{"PW": "{password}"}, Client: []string{"client", "{user}@{host}"}}
+	kind := &addon.Component{URL: "x://{user}:{password}@{host}:{port}/db",
+		Client: addon.Client{Command: []string{"client", "{user}@{host}"}, Env: map[string]string{"PW": "{password}"}, Package: "client-tools"}}
 	conn := connect(kind, "a b", "p@ss/w:rd?#% {host}", "100.64.0.2", true)
 	u, err := url.Parse(conn.URL)
 	if err != nil {
@@ -166,7 +167,7 @@ func TestConnectionEscapes(t *testing.T) {
 	if p, _ := u.User.Password(); p != "p@ss/w:rd?#% {host}" || u.User.Username() != "a b" || u.Hostname() != "100.64.0.2" {
 		t.Errorf("the URL is %s", conn.URL)
 	}
-	if conn.Env["PW"] != "p@ss/w:rd?#% {host}" || conn.Command[1] != "a b@100.64.0.2" {
+	if conn.Env["PW"] != "p@ss/w:rd?#% {host}" || conn.Package != "client-tools" || conn.Command[1] != "a b@100.64.0.2" {
 		t.Errorf("the client is %v with %v", conn.Command, conn.Env)
 	}
 }

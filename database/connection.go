@@ -104,20 +104,20 @@ func (s *Service) writer(tx *store.Tx, c Cluster, component string) (*addon.Comp
 // connect fills in the addon's templates.
 func connect(kind *addon.Component, user, password, host string, reveal bool) Connection {
 	port := strconv.Itoa(firstPort(kind))
-	conn := Connection{Host: host, Port: firstPort(kind), User: user}
+	conn := Connection{Host: host, Port: firstPort(kind), User: user, Package: kind.Client.Package}
 	shown := password
 	if reveal {
 		shown = escape(password)
 	}
 	conn.URL = fill(kind.URL, escape(user), shown, host, port)
-	for _, word := range kind.Client {
+	for _, word := range kind.Client.Command {
 		conn.Command = append(conn.Command, fill(word, user, mask, host, port))
 	}
 	if !reveal {
 		return conn
 	}
 	conn.Env = map[string]string{}
-	for name, value := range kind.ClientEnv {
+	for name, value := range kind.Client.Env {
 		conn.Env[name] = fill(value, user, password, host, port)
 	}
 	return conn

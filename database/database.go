@@ -129,8 +129,9 @@ type Connection struct {
 	Host    string            `json:"host"`
 	Port    int               `json:"port"`
 	User    string            `json:"user"`
-	Command []string          `json:"command"`       // a client program for this machine
-	Env     map[string]string `json:"env,omitempty"` // for it; only when revealed
+	Command []string          `json:"command"`           // a client program for this machine
+	Env     map[string]string `json:"env,omitempty"`     // for it; only when revealed
+	Package string            `json:"package,omitempty"` // the Debian package that has it
 }
 
 func ref(project, name string) volvox.Ref {
