@@ -9,10 +9,10 @@
 package database
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/instance"
 )
 
 // Wish is a database as a person asks for it. Only Name and Engine must be
@@ -88,8 +88,11 @@ func (c Component) Members() []string {
 	return names
 }
 
+// setName is the name of a component's instance set.
+func setName(cluster, component string) string { return cluster + "-" + component }
+
 func memberName(cluster, component string, ordinal int) string {
-	return fmt.Sprintf("%s-%s-%d", cluster, component, ordinal)
+	return instance.Set{Name: setName(cluster, component)}.Member(ordinal)
 }
 
 // Account is one row of the table accounts.

@@ -114,12 +114,16 @@ func (m maker) placeAll(tx *store.Tx) error {
 		return err
 	}
 	for n, p := range b.parts {
+		set, err := instance.CreateSet(tx, instance.Set{Project: c.Project, Name: setName(c.Name, p.name), Cluster: c.Name, Component: p.name, Replicas: len(placed[n])})
+		if err != nil {
+			return err
+		}
 		for i, d := range placed[n] {
 			spec, err := b.spec(p, i)
 			if err != nil {
 				return err
 			}
-			in, err := instance.Create(tx, instance.Instance{Project: c.Project, Name: d.Member, Cluster: c.Name, Component: p.name, Ordinal: i, Desired: instance.Halt},
+			in, err := instance.Create(tx, instance.Instance{Project: c.Project, Name: d.Member, Cluster: c.Name, Component: p.name, Set: set.Name, Ordinal: i, Desired: instance.Halt},
 				spec, instance.Placement{Machine: d.Machine, Range: machines[d.Machine].Range, Reason: d.Reason})
 			if err != nil {
 				return err

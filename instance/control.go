@@ -115,7 +115,7 @@ func (s *Service) watchWishes(ctx context.Context, machine string, signal func()
 // Event, become a line of the table events. Gone deletes the instance's rows
 // if its removal is wished.
 func (s *Service) Report(ctx context.Context, machine string, r Report) error {
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	return s.db.Update(store.WithName(ctx, "report instance"), func(tx *store.Tx) error {
 		rows, err := store.All[Instance](tx, `SELECT `+columns+` FROM instances WHERE id = $1 AND machine = $2`, r.ID, machine)
 		if err != nil || len(rows) == 0 {
 			return err
@@ -135,7 +135,10 @@ func (s *Service) Report(ctx context.Context, machine string, r Report) error {
 		_, err = tx.Exec(`UPDATE instances SET phase = $1, observed = $2, role = $3, ready = $4, restarts = $5, exit_code = $6,
 			code = $7, message = $8, started_at = $9 WHERE id = $10`,
 			r.Phase, r.Observed, r.Role, r.Ready, r.Restarts, r.ExitCode, r.Code, r.Message, r.StartedAt, i.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return settleSet(tx, i.Project, i.Set)
 	})
 }
 
@@ -154,6 +157,9 @@ func forget(tx *store.Tx, i Instance) error {
 		if _, err := tx.Exec(stmt, i.ID); err != nil {
 			return err
 		}
+	}
+	if err := settleSet(tx, i.Project, i.Set); err != nil {
+		return err
 	}
 	return telemetry.Record(tx, telemetry.Event{Project: i.Project, Kind: "instance", Name: i.Name, Level: "info", Message: "gone"})
 }
@@ -198,7 +204,7 @@ func (s *Service) Finish(ctx context.Context, machine string, a Action) error {
 	}
 	log := strings.ToValidUTF8(strings.ReplaceAll(a.Log, "\x00", ""), "?")
 	log = strings.ToValidUTF8(log[max(0, len(log)-maxActionLog):], "")
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	return s.db.Update(store.WithName(ctx, "finish action "+a.ID), func(tx *store.Tx) error {
 		rows, err := store.All[Action](tx, `SELECT `+actionColumns+` FROM actions WHERE id = $1`, a.ID)
 		if err != nil || len(rows) == 0 {
 			return err

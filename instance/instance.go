@@ -2,7 +2,7 @@
 // volumes and limits, each on one machine. It keeps what is wished of them
 // and what the machine's agent reports; it does nothing to them itself.
 //
-// It owns the tables instances, instance_specs, volumes, placements and
+// It owns the tables instance_sets, instances, instance_specs, volumes, placements and
 // actions.
 package instance
 
@@ -31,6 +31,7 @@ type Instance struct {
 	ID         volvox.ID `json:"id"`   // never reused; the runtime knows it by this
 	Cluster    string    `json:"cluster"`
 	Component  string    `json:"component"`
+	Set        string    `json:"instance_set"` // the set it is one of; empty for one by itself
 	Ordinal    int       `json:"ordinal"`
 	Machine    string    `json:"machine"`
 	Address    string    `json:"address"` // IPv4, of this instance alone

@@ -20,7 +20,7 @@ type Placement struct {
 }
 
 // columns of the table instances, in the words of [Instance].
-const columns = `project, name, id, cluster, component, ordinal, machine, address, desired, generation,
+const columns = `project, name, id, cluster, component, instance_set, ordinal, machine, address, desired, generation,
 	phase, observed, role, ready, restarts, exit_code, code, message, created_at, started_at`
 
 // Create wishes for an instance: its rows are made with the lowest free
@@ -51,9 +51,9 @@ func Create(tx *store.Tx, i Instance, spec Spec, p Placement) (Instance, error) 
 	i.Machine, i.Address = p.Machine, address
 	i.Generation, i.Observed, i.Phase = 1, 0, volvox.Pending
 	i.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
-	if _, err := tx.Exec(`INSERT INTO instances (id, project, name, cluster, component, ordinal, machine, address, desired, generation, phase, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		i.ID, i.Project, i.Name, i.Cluster, i.Component, i.Ordinal, i.Machine, i.Address, i.Desired, i.Generation, i.Phase, i.CreatedAt); err != nil {
+	if _, err := tx.Exec(`INSERT INTO instances (id, project, name, cluster, component, instance_set, ordinal, machine, address, desired, generation, phase, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		i.ID, i.Project, i.Name, i.Cluster, i.Component, i.Set, i.Ordinal, i.Machine, i.Address, i.Desired, i.Generation, i.Phase, i.CreatedAt); err != nil {
 		return Instance{}, err
 	}
 	if _, err := tx.Exec(`INSERT INTO instance_specs (id, project, name, machine, image, cpu_millis, memory_bytes, storage_bytes, spec)
@@ -127,8 +127,10 @@ func SetDesired(tx *store.Tx, project, name string, d Desired) error {
 	if i.Desired == Remove {
 		return beingDeleted(i)
 	}
-	_, err = tx.Exec(`UPDATE instances SET desired = $1, generation = generation + 1 WHERE id = $2`, d, i.ID)
-	return err
+	if _, err = tx.Exec(`UPDATE instances SET desired = $1, generation = generation + 1 WHERE id = $2`, d, i.ID); err != nil {
+		return err
+	}
+	return settleSet(tx, i.Project, i.Set)
 }
 
 // Delete wishes that nothing stays of an instance, its data included. The

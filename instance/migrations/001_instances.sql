@@ -1,3 +1,17 @@
+-- Instance sets: so many instances of one kind, with stable names. The columns
+-- down to replicas are wishes, the ones after it are facts.
+CREATE TABLE instance_sets (
+  project    TEXT NOT NULL DEFAULT 'main',  -- the project it belongs to
+  name       TEXT NOT NULL,                 -- unique in its project, as in shop-pg
+  cluster    TEXT NOT NULL,                 -- the cluster it is a part of
+  component  TEXT NOT NULL,                 -- the component of the cluster
+  replicas   BIGINT NOT NULL,               -- how many instances are wished
+  ready      BIGINT NOT NULL,               -- how many of them do their work
+  phase      TEXT NOT NULL CHECK (phase IN ('Pending', 'Creating', 'Running', 'Updating', 'Stopping', 'Stopped', 'Failed', 'Deleting', 'Deleted')), -- the state it is in
+  created_at BIGINT NOT NULL,               -- when it was wished for
+  PRIMARY KEY (project, name)
+);
+
 -- Instances: containers with a name, an address, volumes and limits, each on
 -- one machine. The columns down to generation are wishes, the ones after it
 -- are facts, as the machine's agent reported them last.
@@ -7,7 +21,8 @@ CREATE TABLE instances (
   name       TEXT NOT NULL,                 -- unique in its project, as in shop-pg-0
   cluster    TEXT NOT NULL,                 -- the cluster it is a member of
   component  TEXT NOT NULL,                 -- the component of the cluster
-  ordinal    BIGINT NOT NULL,               -- its number in the component, from 0
+  instance_set TEXT NOT NULL,               -- the set it is one of; empty for one by itself
+  ordinal    BIGINT NOT NULL,               -- its number in the set, from 0
   machine    TEXT NOT NULL,                 -- the machine it is on
   address    TEXT NOT NULL,                 -- its own IPv4 address
   desired    TEXT NOT NULL CHECK (desired IN ('Running', 'Stopped', 'Deleted')), -- what is wished: Running, Stopped or Deleted
@@ -27,6 +42,8 @@ CREATE TABLE instances (
 );
 
 CREATE INDEX instances_cluster ON instances (project, cluster);
+
+CREATE INDEX instances_set ON instances (project, instance_set);
 
 CREATE INDEX instances_machine ON instances (machine);
 
