@@ -56,7 +56,6 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 		if err := k.a.o.Runtime.Remove(ctx, job.ID); err != nil {
 			return runtimeError("remove a job that nobody waits for", err)
 		}
-		job = nil
 	}
 	if next == nil {
 		return nil
@@ -70,7 +69,7 @@ func (k *keeper) act(ctx context.Context, w instance.Wish, engine, job *Status) 
 	go func() {
 		defer close(r.done)
 		defer cancel()
-		err := k.perform(run, r.action, c, job)
+		err := k.perform(run, r.action, c)
 		if err != nil && run.Err() == nil {
 			wait := k.lose(r.action, err)
 			k.a.o.Log.Warn("an action could not be run, trying again", "action", r.action.ID, "error", err, "again", wait)
@@ -145,9 +144,9 @@ func (k *keeper) stopAction() {
 }
 
 // perform runs the action to its end, unless it has ended before, and tells
-// its result. c is the container of a job, job what is there of it. An error
-// means that there is no result yet.
-func (k *keeper) perform(ctx context.Context, a instance.Action, c Container, job *Status) error {
+// its result. c is the container of a job. An error means that there is no
+// result yet.
+func (k *keeper) perform(ctx context.Context, a instance.Action, c Container) error {
 	result, ended, err := k.a.dir.readRecord(a.ID)
 	if err != nil {
 		return err
@@ -155,7 +154,7 @@ func (k *keeper) perform(ctx context.Context, a instance.Action, c Container, jo
 	if !ended {
 		var end end
 		if a.Place == instance.InJob {
-			end, err = k.runJob(ctx, a, c, job)
+			end, err = k.runJob(ctx, a, c)
 		} else {
 			end, err = k.runExec(ctx, a)
 		}

@@ -62,10 +62,10 @@ func TestActionContract(t *testing.T) {
 					if *r.Exit != c.exit || string(r.Output) != c.output || !strings.Contains(r.Log, c.log) {
 						t.Errorf("it ended with %d, answer %s, log %q", *r.Exit, r.Output, r.Log)
 					}
-					if calls := strings.Count(w.data(id, "calls"), "\n"); calls != c.calls {
+					if calls := strings.Count(w.file(id, "calls"), "\n"); calls != c.calls {
 						t.Errorf("it was called %d times, not %d", calls, c.calls)
 					}
-					eventually(t, "a record is left", func() string { return strings.Join(left(w.options.Data+"/actions"), " ") })
+					eventually(t, "a record is left", func() string { return strings.Join(left(w.data+"/actions"), " ") })
 					w.stop()
 				})
 			})
@@ -101,7 +101,7 @@ func TestActionsAcrossAgents(t *testing.T) {
 	w.act(id, "job", instance.InJob, time.Minute, "wait", "job")
 	w.act(id, "later", instance.InJob, time.Minute, "note", "later")
 	eventually(t, "the job does not begin", func() string {
-		if w.data(id, "begun") == "" {
+		if w.file(id, "begun") == "" {
 			return "nothing"
 		}
 		return ""
@@ -126,10 +126,10 @@ func TestActionsAcrossAgents(t *testing.T) {
 		t.Errorf("the job ended with %d, %s, %q", *r.Exit, r.Output, r.Log)
 	}
 	w.reaches("a", volvox.Running, true)
-	if got := w.data(id, "begun"); got != "job\n" {
+	if got := w.file(id, "begun"); got != "job\n" {
 		t.Errorf("begun: %q", got)
 	}
-	if w.data(id, "notes") != "" {
+	if w.file(id, "notes") != "" {
 		t.Error("a job ran beside the program")
 	}
 	w.want(id, instance.Halt, nil)
@@ -141,7 +141,7 @@ func TestActionsAcrossAgents(t *testing.T) {
 	w.act(id, "exec", instance.InEngine, time.Minute, "wait", "exec")
 	begun := func(want string) {
 		eventually(t, "the action does not begin", func() string {
-			if got := w.data(id, "begun"); got != want {
+			if got := w.file(id, "begun"); got != want {
 				return got
 			}
 			return ""
@@ -170,7 +170,7 @@ func TestRecordedResult(t *testing.T) {
 	}
 	w.act(id, "act", instance.InEngine, time.Minute, "gate")
 	eventually(t, "the action does not begin", func() string {
-		if w.data(id, "notes") == "" {
+		if w.file(id, "notes") == "" {
 			return "nothing"
 		}
 		return ""
@@ -178,7 +178,7 @@ func TestRecordedResult(t *testing.T) {
 	w.control.change(func() { w.control.away = volvox.Errorf(volvox.Unavailable, "nobody answers") })
 	close(gate)
 	eventually(t, "no record", func() string {
-		if len(left(w.options.Data+"/actions")) == 0 {
+		if len(left(w.data+"/actions")) == 0 {
 			return "nothing"
 		}
 		return ""
@@ -187,10 +187,10 @@ func TestRecordedResult(t *testing.T) {
 	w.control.change(func() { w.control.away = nil })
 	w.start()
 	w.result("act")
-	if got := w.data(id, "notes"); got != "gate\n" {
+	if got := w.file(id, "notes"); got != "gate\n" {
 		t.Errorf("the action was run again: %q", got)
 	}
-	eventually(t, "the record is left", func() string { return strings.Join(left(w.options.Data+"/actions"), " ") })
+	eventually(t, "the record is left", func() string { return strings.Join(left(w.data+"/actions"), " ") })
 }
 
 // An action whose instance is removed meanwhile does not hold that up.
@@ -203,7 +203,7 @@ func TestRemoveWhileActing(t *testing.T) {
 			id := w.wish("a", desired, spec())
 			w.act(id, "act", place, time.Hour, "hang")
 			eventually(t, "the action does not begin", func() string {
-				if _, err := os.Stat(fmt.Sprintf("%s/instances/%s/run/%s", w.options.Run, id, actionDir("act"))); err != nil {
+				if _, err := os.Stat(fmt.Sprintf("%s/instances/%s/run/%s", w.run, id, actionDir("act"))); err != nil {
 					return err.Error()
 				}
 				return ""
@@ -252,7 +252,7 @@ func TestActionEndsTheProgram(t *testing.T) {
 	if r := w.result("act"); *r.Exit != instance.ExitTransient || !strings.Contains(r.Log, "from outside") {
 		t.Errorf("it ended with %d, %q", *r.Exit, r.Log)
 	}
-	if calls := strings.Count(w.data(id, "calls"), "x"); calls != tries {
+	if calls := strings.Count(w.file(id, "calls"), "x"); calls != tries {
 		t.Errorf("it was called %d times", calls)
 	}
 }

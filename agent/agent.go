@@ -110,7 +110,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	if err := a.dir.make(); err != nil {
 		return fmt.Errorf("make the agent's directories: %w", err)
 	}
-	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, a.cancel = context.WithCancel(volvox.WithActor(context.WithoutCancel(ctx), "system:agent"))
 	a.task(func() { a.reports.run(ctx) })
 	a.task(func() { a.follow(ctx) })
 	a.task(func() { a.watchRuntime(ctx) })

@@ -33,7 +33,7 @@ func TestLife(t *testing.T) {
 	}
 	w.act(id, "setup", instance.InEngine, time.Minute, "note", "setup")
 	w.result("setup")
-	if got := w.data(id, "notes"); got != "init\nsetup\n" {
+	if got := w.file(id, "notes"); got != "init\nsetup\n" {
 		t.Errorf("the actions left %q", got)
 	}
 	h, at, err := w.agent.Health(id)
@@ -43,10 +43,10 @@ func TestLife(t *testing.T) {
 
 	w.want(id, instance.Run, func(s *instance.Spec) { s.Files[0].Content = "a=2\n" })
 	w.reaches("shop-box-0", volvox.Running, true)
-	if got := w.data(id, "stopped"); got != "SIGINT\n" || w.runtime.starts[string(id)] != 2 {
+	if got := w.file(id, "stopped"); got != "SIGINT\n" || w.runtime.starts[string(id)] != 2 {
 		t.Errorf("for a new spec the program was stopped %q and started %d times", got, w.runtime.starts[string(id)])
 	}
-	if b, err := os.ReadFile(filepath.Join(w.options.Run, "instances", string(id), "config/box.conf")); err != nil || string(b) != "a=2\n" {
+	if b, err := os.ReadFile(filepath.Join(w.run, "instances", string(id), "config/box.conf")); err != nil || string(b) != "a=2\n" {
 		t.Errorf("its file is %q, %v", b, err)
 	}
 
@@ -86,7 +86,7 @@ func TestContainer(t *testing.T) {
 	if got := strings.Join(targets, " "); got != "/config /scripts /secrets /tmp /run /data /data/log" {
 		t.Errorf("it sees %s", got)
 	}
-	dir := filepath.Join(w.options.Run, "instances", string(id))
+	dir := filepath.Join(w.run, "instances", string(id))
 	for path, want := range map[string]string{
 		dir:                                  "drwx------ 0",
 		dir + "/config/box.conf":             "-r--r--r-- 0",
@@ -126,8 +126,8 @@ func TestTmpfs(t *testing.T) {
 	if on, _ := onTmpfs(run); on {
 		t.Skip("the directory for tests is on a tmpfs")
 	}
-	w.options.Run = run
-	dir := directories{data: w.options.Data, run: run}
+	w.options.Run, w.run = run, run
+	dir := directories{data: w.data, run: run}
 	t.Cleanup(func() {
 		w.stop()
 		dir.unmount()
@@ -177,7 +177,7 @@ func TestAdopt(t *testing.T) {
 	w.stop()
 	w.runtime.Remove(t.Context(), string(id))
 	w.network.Detach(t.Context(), string(id))
-	if err := os.RemoveAll(filepath.Join(w.options.Run, "instances")); err != nil {
+	if err := os.RemoveAll(filepath.Join(w.run, "instances")); err != nil {
 		t.Fatal(err)
 	}
 	w.start()
@@ -185,7 +185,7 @@ func TestAdopt(t *testing.T) {
 		return w.running(id) && rows["shop-box-0"].Ready
 	})
 	eventually(t, "its volume does not say that it was started 3 times", func() string {
-		if got := w.data(id, "served"); strings.Count(got, "\n") != 3 {
+		if got := w.file(id, "served"); strings.Count(got, "\n") != 3 {
 			return got + "."
 		}
 		return ""
@@ -213,11 +213,11 @@ func TestOrphans(t *testing.T) {
 	})
 	w.network.attached["left"] = "100.64.9.9"
 	for _, dir := range []string{"volumes/other/data", "volumes/.trash-old-1/data"} {
-		if err := os.MkdirAll(filepath.Join(w.options.Data, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(w.data, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(w.options.Data, "actions/0123.json"), []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.data, "actions/0123.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.start()
@@ -229,7 +229,7 @@ func TestOrphans(t *testing.T) {
 		}
 		return "too seldom"
 	})
-	if !w.running(a) || w.data(a, "served") == "" {
+	if !w.running(a) || w.file(a, "served") == "" {
 		t.Error("something was removed before the wishes were read")
 	}
 	w.control.change(func() { w.control.away = nil })
@@ -266,7 +266,7 @@ func TestHaltAndClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.reaches("a", volvox.Stopped, false)
-	if got := w.data(id, "stopped"); got != "SIGINT\n" {
+	if got := w.file(id, "stopped"); got != "SIGINT\n" {
 		t.Errorf("it was stopped by %q", got)
 	}
 	w.stop()

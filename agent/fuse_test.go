@@ -173,8 +173,8 @@ func TestLostRecordIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrong := ""
 		live(t, &fuse{name: "Finish", at: 1}, func(w *world) {
-			for _, name := range left(w.options.Data + "/actions") {
-				os.Remove(w.options.Data + "/actions/" + name)
+			for _, name := range left(w.data + "/actions") {
+				os.Remove(w.data + "/actions/" + name)
 			}
 		}, func(format string, args ...any) { wrong += fmt.Sprintf(format, args...) })
 		if wrong != "the job ran 2 times" {
@@ -238,7 +238,7 @@ func live(t *testing.T, f *fuse, between func(w *world), wrong func(format strin
 	if w.running(id) {
 		wrong("it runs although it is stopped")
 	}
-	notes := w.data(id, "notes")
+	notes := w.file(id, "notes")
 	if n := strings.Count(notes, "init"); n != 1 {
 		wrong("the job ran %d times", n)
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,10 @@ import (
 	"github.com/volvox-os/volvox/instance"
 )
 
+// killed is how often a job is begun that somebody kills: an agent that dies
+// while it makes a container can leave one that ended so before it began.
+const killed = 10
+
 // maxJobLog is how much of a job's output goes into the instance's log.
 const maxJobLog = 1 << 20
 
@@ -20,18 +25,23 @@ func (k *keeper) jobLog() *logFile {
 	return newLogFile(filepath.Join(k.a.dir.logs(), string(k.id)+jobSuffix+".log"))
 }
 
-// runJob runs an action in a container of its own. left is such a container
-// that an earlier agent began, running or ended; it is gone on with.
-func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, left *Status) (end, error) {
+// runJob runs an action in a container of its own. One that is there already,
+// running or ended, was begun by an earlier agent; it is gone on with.
+func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container) (end, error) {
+	found, err := k.a.looking.look(ctx)
+	if err != nil {
+		return end{}, err
+	}
+	left := status(found, c.ID)
+	if left != nil && (left.State == Broken || left.Labels[labelAction] != a.ID) {
+		left = nil
+	}
 	ends, failed := k.attempt(a).limit, 0
 	if left != nil {
 		if t, ok := fromMicros(left.Labels[labelEnds]); ok {
 			ends = t
 		}
 		failed, _ = strconv.Atoi(left.Labels[labelTries])
-	}
-	if left != nil && left.State == Broken {
-		left = nil
 	}
 	limit, cancel := context.WithDeadline(ctx, ends)
 	defer cancel()
@@ -61,7 +71,7 @@ func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, lef
 			tail.add("volvox: the action was ended because its memory limit was reached")
 			return k.collect(a, s.ExitCode, tail), nil
 		case s.ExitCode == instance.ExitInProgress:
-		case (s.ExitCode == instance.ExitTransient || s.ExitCode > 128) && failed+1 < tries:
+		case s.ExitCode == instance.ExitTransient && failed+1 < tries, s.ExitCode > 128 && failed+1 < killed:
 			failed++
 		default:
 			return k.collect(a, s.ExitCode, tail), nil
@@ -73,7 +83,7 @@ func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container, lef
 }
 
 func (k *keeper) createJob(ctx context.Context, a instance.Action, c Container, ends time.Time, failed int) error {
-	if err := k.freshen(); err != nil {
+	if err := errors.Join(ctx.Err(), k.freshen()); err != nil {
 		return err
 	}
 	if err := k.makeActionDir(a); err != nil {

@@ -162,7 +162,7 @@ func TestLogs(t *testing.T) {
 		return ""
 	})
 	w.agent.rotate()
-	if left := left(w.options.Data + "/logs"); len(left) != 2 {
+	if left := left(w.data + "/logs"); len(left) != 2 {
 		t.Errorf("after a rotation there are %v", left)
 	}
 	var b bytes.Buffer
@@ -172,7 +172,7 @@ func TestLogs(t *testing.T) {
 	w.want(id, instance.Remove, nil)
 	w.disappears("a")
 	follower.Wait()
-	if _, err := os.Stat(w.options.Data + "/logs/" + string(id) + ".log.1"); err == nil {
+	if _, err := os.Stat(w.data + "/logs/" + string(id) + ".log.1"); err == nil {
 		t.Error("an old log is left")
 	}
 	eventually(t, "the agent still knows it", func() string {

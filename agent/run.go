@@ -24,7 +24,10 @@ const (
 
 // keepRunning keeps the program of an instance running.
 func (k *keeper) keepRunning(ctx context.Context, w instance.Wish, engine, job *Status) (time.Duration, error) {
-	if k.busyWithJob() || job != nil && k.pendingJob(job) {
+	if k.busyWithJob() {
+		return 0, nil
+	}
+	if job != nil && k.pendingJob(job) {
 		if err := k.prepare(ctx, w); err != nil {
 			return 0, err
 		}

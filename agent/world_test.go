@@ -190,6 +190,8 @@ type world struct {
 	runtime *twinRuntime
 	network *twinNetwork
 	images  *twinImages
+	data    string // its directories
+	run     string
 	options Options
 	agent   *Agent
 }
@@ -203,8 +205,9 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, control: newTwinControl(), runtime: newTwinRuntime(),
 		network: &twinNetwork{attached: map[string]string{}},
 		images:  &twinImages{dir: t.TempDir(), have: map[string]bool{}}}
+	w.data, w.run = filepath.Join(run, "data"), filepath.Join(run, "run")
 	w.options = Options{Machine: machine.Machine{Name: "one", Range: "100.64.0.0/16"}, Control: w.control, Runtime: w.runtime,
-		Network: w.network, Images: w.images, Data: filepath.Join(run, "data"), Run: filepath.Join(run, "run")}
+		Network: w.network, Images: w.images, Data: w.data, Run: w.run}
 	if testing.Verbose() && os.Getenv("VOLVOX_TEST_LOG") != "" {
 		w.options.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -268,6 +271,11 @@ func (w *world) want(id volvox.ID, d instance.Desired, change func(s *instance.S
 		r.Instance.Desired = d
 		r.Instance.Generation++
 		if change != nil {
+			r.Spec.Files = slices.Clone(r.Spec.Files) // agents hold the old one
+			if r.Spec.Probe != nil {
+				p := *r.Spec.Probe
+				r.Spec.Probe = &p
+			}
 			change(&r.Spec)
 		}
 	})
@@ -323,7 +331,7 @@ func (w *world) nothingLeft() {
 }
 
 func (w *world) files() (left []string) {
-	for _, dir := range []string{w.options.Data, w.options.Run} {
+	for _, dir := range []string{w.data, w.run} {
 		filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if rel, _ := filepath.Rel(dir, p); err == nil && rel != "." && !slices.Contains([]string{"volumes", "logs", "actions", "instances"}, rel) {
 				left = append(left, p)
@@ -354,9 +362,9 @@ func eventually(t testing.TB, what string, wrong func() string) {
 	}
 }
 
-// data is a file of an instance's volume, "" if it is not there.
-func (w *world) data(id volvox.ID, file string) string {
-	b, err := os.ReadFile(filepath.Join(w.options.Data, "volumes", string(id), "data", file))
+// file is a file of an instance's volume, "" if it is not there.
+func (w *world) file(id volvox.ID, file string) string {
+	b, err := os.ReadFile(filepath.Join(w.data, "volumes", string(id), "data", file))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.t.Error(err)
 	}
