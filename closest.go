@@ -28,6 +28,23 @@ func Closest(word string, known []string) string {
 	return best
 }
 
+// Hint is what is added to the name of a thing that is not known:
+// " (did you mean X?)" for the [Closest], or nothing.
+func Hint(word string, known []string) string {
+	if near := Closest(word, known); near != "" {
+		return " (did you mean " + near + "?)"
+	}
+	return ""
+}
+
+// Either lists words as in "a, b or c".
+func Either(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
 // distance counts the letters to insert, leave out, change, or swap with the
 // next one to make b of a.
 func distance(a, b string) int {

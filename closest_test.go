@@ -43,6 +43,17 @@ func TestClosestOfSeveral(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	if got := Hint("aple", []string{"apple"}) + Hint("x", []string{"apple"}); got != " (did you mean apple?)" {
+		t.Errorf("the hint is %q", got)
+	}
+	for want, words := range map[string][]string{"": nil, "a": {"a"}, "a or b": {"a", "b"}, "a, b or c": {"a", "b", "c"}} {
+		if got := Either(words); got != want {
+			t.Errorf("Either(%q) = %q, want %q", words, got, want)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string

@@ -68,7 +68,7 @@ func (a *Addon) Version(name string) (Version, error) {
 		}
 		names[i] = v.Name
 	}
-	return Version{}, volvox.Errorf(volvox.UnknownVersion, "%s has no version %q%s", a.Name, name, nearest(name, names)).
+	return Version{}, volvox.Errorf(volvox.UnknownVersion, "%s has no version %q%s", a.Name, name, volvox.Hint(name, names)).
 		Because("%s", thereAre(names)).
 		WithTry("leave --version out, or name one of these")
 }
@@ -95,7 +95,7 @@ func (a *Addon) Topology(name string, replicas int) (Topology, error) {
 		}
 	}
 	if name != "" {
-		e = volvox.Errorf(volvox.UnknownTopology, "%s has no topology %q%s", a.Name, name, nearest(name, names))
+		e = volvox.Errorf(volvox.UnknownTopology, "%s has no topology %q%s", a.Name, name, volvox.Hint(name, names))
 	}
 	return Topology{}, e.Because("%s", strings.Join(allowed, ", ")).
 		WithTry("leave --topology out: the number of replicas chooses one")

@@ -15,6 +15,7 @@ import (
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/addon"
 	"github.com/volvox-os/volvox/addons"
+	"github.com/volvox-os/volvox/document"
 )
 
 // loadAll loads what Volvox ships with and the engine of the tests.
@@ -231,7 +232,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		var fault *addon.Fault
+		var fault *document.Fault
 		if !errors.As(err, &fault) {
 			t.Errorf("no fault in %v", err)
 		}

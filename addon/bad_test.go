@@ -12,6 +12,7 @@ import (
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/addon"
+	"github.com/volvox-os/volvox/document"
 )
 
 var update = flag.Bool("update", false, "write what is found as what is expected")
@@ -74,7 +75,7 @@ func runCase(t *testing.T, block string) string {
 	if code := volvox.CodeOf(err); code != volvox.BadFile {
 		t.Errorf("code %s for\n%s", code, commands)
 	}
-	var fault *addon.Fault
+	var fault *document.Fault
 	if !errors.As(err, &fault) {
 		t.Errorf("no fault in the error for\n%s", commands)
 	}

@@ -12,6 +12,8 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/document"
 	"github.com/volvox-os/volvox/instance"
 )
 
@@ -39,9 +41,9 @@ func (l *loader) build() *Addon {
 	for _, name := range l.componentNames() {
 		c := l.buildComponent(name)
 		c.scripts = scripts
-		before := len(l.faults.list)
+		before := l.faults.Len()
 		c.Params = l.buildParams(name, c.Defaults)
-		if len(l.faults.list) == before {
+		if l.faults.Len() == before {
 			l.buildTemplates(a, c)
 		}
 		a.Components[name] = c
@@ -93,7 +95,7 @@ func (l *loader) buildParams(component string, size Resources) []Parameter {
 			all = append(all, p)
 			v := Values{CPUMillis: size.CPUMillis, MemoryBytes: size.MemoryBytes, StorageBytes: size.StorageBytes, Replicas: 1}
 			if _, err := p.computed(v); err != nil {
-				l.faults.add(d.file, d.at(name, "default"), "%s.default: %v", name, err)
+				l.faults.Add(d.File, d.At(name, "default"), "%s.default: %v", name, err)
 			}
 		}
 	}
@@ -101,8 +103,8 @@ func (l *loader) buildParams(component string, size Resources) []Parameter {
 }
 
 // buildParam makes one parameter; false after reporting what is wrong.
-func (l *loader) buildParam(d *document, name string, f parameterFile) (Parameter, bool) {
-	before := len(l.faults.list)
+func (l *loader) buildParam(d *document.Document, name string, f parameterFile) (Parameter, bool) {
+	before := l.faults.Len()
 	p := Parameter{Name: name, Type: f.Type, Unit: f.Unit, Doc: strings.Join(strings.Fields(f.Doc), " "), Apply: f.Apply, AtMost: f.AtMost.CEL}
 	l.checkKeywords(d, &p)
 	schema := map[string]any{"type": f.Type}
@@ -113,7 +115,7 @@ func (l *loader) buildParam(d *document, name string, f parameterFile) (Paramete
 		}
 		number, err := p.number(raw)
 		if err != nil {
-			l.faults.add(d.file, d.at(name, key), "%s.%s: %v", name, key, err)
+			l.faults.Add(d.File, d.At(name, key), "%s.%s: %v", name, key, err)
 			continue
 		}
 		schema[key] = number
@@ -130,32 +132,32 @@ func (l *loader) buildParam(d *document, name string, f parameterFile) (Paramete
 	if f.MaxLength != nil {
 		schema["maxLength"] = *f.MaxLength
 	}
-	if len(l.faults.list) > before {
+	if l.faults.Len() > before {
 		return p, false
 	}
 	var err error
 	if p.Schema, err = json.Marshal(schema); err == nil {
-		p.schema, err = compileValue(name, p.Schema)
+		p.schema, err = document.Compile(name, p.Schema)
 	}
 	if err != nil {
-		l.faults.add(d.file, d.keyAt(name), "%s: %v", name, err)
+		l.faults.Add(d.File, d.KeyAt(name), "%s: %v", name, err)
 		return p, false
 	}
 	p.Allowed = p.allowed()
 	l.buildExpressions(d, &p, f)
-	return p, len(l.faults.list) == before
+	return p, l.faults.Len() == before
 }
 
 // checkKeywords reports keys that mean nothing for the parameter's type.
-func (l *loader) checkKeywords(d *document, p *Parameter) {
+func (l *loader) checkKeywords(d *document.Document, p *Parameter) {
 	forTypes := map[string][]string{
 		"unit": {"integer"}, "at_most": {"integer", "number"}, "minimum": {"integer", "number"}, "maximum": {"integer", "number"},
 		"multipleOf": {"integer", "number"}, "pattern": {"string"}, "minLength": {"string"}, "maxLength": {"string"},
 		"enum": {"string", "integer", "number"},
 	}
 	for _, key := range slices.Sorted(maps.Keys(forTypes)) {
-		if d.has(p.Name, key) && !slices.Contains(forTypes[key], p.Type) {
-			l.faults.add(d.file, d.keyAt(p.Name, key), "%s.%s: is not for a parameter of type %s, only for %s", p.Name, key, p.Type, either(forTypes[key]))
+		if d.Has(p.Name, key) && !slices.Contains(forTypes[key], p.Type) {
+			l.faults.Add(d.File, d.KeyAt(p.Name, key), "%s.%s: is not for a parameter of type %s, only for %s", p.Name, key, p.Type, volvox.Either(forTypes[key]))
 		}
 	}
 }
@@ -174,39 +176,39 @@ func (p *Parameter) number(raw json.RawMessage) (json.Number, error) {
 }
 
 // buildExpressions compiles the default and the bound of a parameter.
-func (l *loader) buildExpressions(d *document, p *Parameter, f parameterFile) {
+func (l *loader) buildExpressions(d *document.Document, p *Parameter, f parameterFile) {
 	var computed celFile
-	at := []string{p.Name, "default"}
-	if m, ok := d.value.(map[string]any)[p.Name].(map[string]any)["default"].(map[string]any); ok {
+	at := document.Path{p.Name, "default"}
+	if m, ok := d.Value.(map[string]any)[p.Name].(map[string]any)["default"].(map[string]any); ok {
 		cel, isText := m["cel"].(string)
 		if !isText || len(m) != 1 {
-			l.faults.add(d.file, d.at(at...), "%s.default: must be a value, or a mapping with the one key cel", p.Name)
+			l.faults.Add(d.File, d.At(at...), "%s.default: must be a value, or a mapping with the one key cel", p.Name)
 			return
 		}
-		computed.CEL, at = cel, extend(at, "cel")
+		computed.CEL, at = cel, at.Below("cel")
 		p.Default = cel
 	} else if !l.literalDefault(d, p, f.Default) {
 		return
 	}
 	var err error
 	if p.def, err = compileExpression(p.Default, p.Type); err != nil {
-		l.faults.add(d.file, d.at(at...), "%s%v", label(at), err)
+		l.faults.Add(d.File, d.At(at...), "%s%v", at.Label(), err)
 	}
 	if p.AtMost != "" {
 		if p.atMost, err = compileExpression(p.AtMost, p.Type); err != nil {
-			l.faults.add(d.file, d.at(p.Name, "at_most", "cel"), "%s.at_most.cel: %v", p.Name, err)
+			l.faults.Add(d.File, d.At(p.Name, "at_most", "cel"), "%s.at_most.cel: %v", p.Name, err)
 		}
 	}
 }
 
 // literalDefault makes the expression of a default that is a plain value.
-func (l *loader) literalDefault(d *document, p *Parameter, raw json.RawMessage) bool {
+func (l *loader) literalDefault(d *document.Document, p *Parameter, raw json.RawMessage) bool {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil || value == nil {
 		if err == nil {
 			err = errors.New("is empty, must be " + p.Allowed)
 		}
-		l.faults.add(d.file, d.at(p.Name, "default"), "%s.default: %v", p.Name, err)
+		l.faults.Add(d.File, d.At(p.Name, "default"), "%s.default: %v", p.Name, err)
 		return false
 	}
 	text, isText := value.(string)
@@ -221,7 +223,7 @@ func (l *loader) literalDefault(d *document, p *Parameter, raw json.RawMessage) 
 		err = p.validate(normal)
 	}
 	if err != nil {
-		l.faults.add(d.file, d.at(p.Name, "default"), "%s.default: cannot be %q: %v", p.Name, text, err)
+		l.faults.Add(d.File, d.At(p.Name, "default"), "%s.default: cannot be %q: %v", p.Name, text, err)
 		return false
 	}
 	p.Default = normal
@@ -239,7 +241,7 @@ func (p *Parameter) kind() string {
 	case "ms":
 		return "a duration such as 30s"
 	default:
-		return kindWord(p.Type)
+		return document.TypeInWords(p.Type)
 	}
 }
 
@@ -251,7 +253,7 @@ func (p *Parameter) allowed() string {
 		for _, v := range s.Enum.Values {
 			words = append(words, toText(v))
 		}
-		return either(words)
+		return volvox.Either(words)
 	}
 	what := p.kind()
 	if s.Minimum != nil {
@@ -297,7 +299,7 @@ func (l *loader) buildTemplates(a *Addon, c *Component) {
 	}
 	params, err := c.Parameters(nil, v)
 	if err != nil {
-		l.faults.add(l.paramDocs[c.Name].file, position{}, "%v", err)
+		l.faults.Add(l.paramDocs[c.Name].File, document.Position{}, "%v", err)
 		return
 	}
 	v.Params = params
@@ -310,12 +312,12 @@ func (l *loader) buildTemplates(a *Addon, c *Component) {
 		if err == nil {
 			continue
 		}
-		at, what := position{}, err.Error()
+		at, what := document.Position{}, err.Error()
 		if m := place.FindStringSubmatch(what); m != nil {
-			at.line, _ = strconv.Atoi(m[1])
+			at.Line, _ = strconv.Atoi(m[1])
 			column, _ := strconv.Atoi(m[2])
-			at.column, what = column+1, m[3]
+			at.Column, what = column+1, m[3]
 		}
-		l.faults.add("configs/"+f.Template, at, "%s", what)
+		l.faults.Add("configs/"+f.Template, at, "%s", what)
 	}
 }

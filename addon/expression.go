@@ -10,6 +10,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
+
+	"github.com/volvox-os/volvox/document"
 )
 
 // The variables of expressions, all whole numbers.
@@ -51,7 +53,7 @@ func compileExpression(text, parameterType string) (*expression, error) {
 		return nil, fmt.Errorf("%s; its variables are %s, %s, %s and %s", strings.Join(all, "; "), varCPU, varMemory, varStorage, varReplicas)
 	}
 	if got := parsed.OutputType().String(); !resultFits(got, parameterType) {
-		return nil, fmt.Errorf("its result is of type %s, must be %s", got, kindWord(parameterType))
+		return nil, fmt.Errorf("its result is of type %s, must be %s", got, document.TypeInWords(parameterType))
 	}
 	program, err := env.Program(parsed, cel.CostLimit(10_000))
 	if err != nil {

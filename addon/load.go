@@ -1,18 +1,22 @@
 package addon
 
 import (
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/document"
 	"github.com/volvox-os/volvox/instance"
 )
 
 // Load reads the addon in the root of dir. Errors have code E_BAD_FILE, hold
-// every [Fault] found, and name file, line and what is allowed there.
+// every [document.Fault] found, and name file, line and what is allowed there.
 func Load(dir fs.FS) (*Addon, error) { return load(dir, "") }
 
 // LoadAll reads every directory of root as an addon, in the order of their
@@ -43,34 +47,40 @@ func LoadAll(root fs.FS) ([]*Addon, error) {
 	return all, errors.Join(bad...)
 }
 
+//go:embed schema/*.json
+var schemaFiles embed.FS
+
+// readSchemas reads the JSON Schemas of the files of an addon.
+var readSchemas = sync.OnceValues(func() (*document.Schemas, error) { return document.ReadSchemas(schemaFiles) })
+
 // loader reads one addon and collects what is wrong in it.
 type loader struct {
 	dir     fs.FS
 	folder  string // its name; empty when it is not known
-	faults  faults
-	formats *formats
+	faults  document.Faults
+	schemas *document.Schemas
 
 	addon       addonFile
-	addonDoc    *document
+	addonDoc    *document.Document
 	components  map[string]*componentFile
-	docs        map[string]*document // of components, by component
+	docs        map[string]*document.Document // of components, by component
 	params      map[string]map[string]parameterFile
-	paramDocs   map[string]*document
+	paramDocs   map[string]*document.Document
 	conformance *conformanceFile
-	confDoc     *document
+	confDoc     *document.Document
 	scripts     map[string]string // by file name
 	templates   map[string]string // by file name
 }
 
 func load(dir fs.FS, folder string) (*Addon, error) {
-	f, err := readFormats()
+	schemas, err := readSchemas()
 	if err != nil {
 		return nil, err
 	}
 	l := &loader{
-		dir: dir, folder: folder, formats: f,
-		components: map[string]*componentFile{}, docs: map[string]*document{},
-		params: map[string]map[string]parameterFile{}, paramDocs: map[string]*document{},
+		dir: dir, folder: folder, schemas: schemas,
+		components: map[string]*componentFile{}, docs: map[string]*document.Document{},
+		params: map[string]map[string]parameterFile{}, paramDocs: map[string]*document.Document{},
 		scripts: map[string]string{}, templates: map[string]string{},
 	}
 	name := folder
@@ -81,7 +91,7 @@ func load(dir fs.FS, folder string) (*Addon, error) {
 		return nil, fmt.Errorf("read the addon %s: %w", name, err)
 	}
 	// References can be followed only between files that have their shape.
-	shapely := len(l.faults.list) == 0
+	shapely := l.faults.Len() == 0
 	if shapely {
 		l.checkAddon()
 		for _, c := range l.componentNames() {
@@ -93,8 +103,13 @@ func load(dir fs.FS, folder string) (*Addon, error) {
 	if shapely {
 		a = l.build()
 	}
-	if err := l.faults.err(name); err != nil {
-		return nil, err
+	if err := l.faults.Err(); err != nil {
+		count := "one fault"
+		if n := l.faults.Len(); n > 1 {
+			count = fmt.Sprintf("%d faults", n)
+		}
+		return nil, volvox.Errorf(volvox.BadFile, "the addon %s has %s", name, count).
+			From(err).WithTry("mend the lines named; docs/reference/addon.md describes every key")
 	}
 	return a, nil
 }
@@ -120,11 +135,11 @@ func (l *loader) read() error {
 			}
 		default:
 			known := append([]string{"addon.yaml", "conformance.yaml", "README.md"}, folders...)
-			l.faults.add(e.Name(), position{}, "is not part of an addon%s: allowed are %s", nearest(e.Name(), known), strings.Join(known, ", "))
+			l.faults.Add(e.Name(), document.Position{}, "is not part of an addon%s: allowed are %s", volvox.Hint(e.Name(), known), strings.Join(known, ", "))
 		}
 	}
-	if len(l.components) == 0 && len(l.faults.list) == 0 {
-		l.faults.add("components", position{}, "holds no component: there must be at least one file NAME.yaml")
+	if len(l.components) == 0 && l.faults.Len() == 0 {
+		l.faults.Add("components", document.Position{}, "holds no component: there must be at least one file NAME.yaml")
 	}
 	return nil
 }
@@ -139,7 +154,7 @@ func (l *loader) readFolder(folder string) error {
 		file := path.Join(folder, e.Name())
 		name, ok := strings.CutSuffix(e.Name(), suffix)
 		if e.IsDir() || !ok || name == "" {
-			l.faults.add(file, position{}, "is not allowed here: %s holds files NAME%s only", folder, suffix)
+			l.faults.Add(file, document.Position{}, "is not allowed here: %s holds files NAME%s only", folder, suffix)
 			continue
 		}
 		switch folder {
@@ -165,8 +180,8 @@ func (l *loader) readFolder(folder string) error {
 }
 
 func (l *loader) readText(folder, file, name, text string) {
-	if len(text) > maxFileBytes {
-		l.faults.add(file, position{}, "has %d bytes: at most %d are read", len(text), maxFileBytes)
+	if len(text) > document.MaxBytes {
+		l.faults.Add(file, document.Position{}, "has %d bytes: at most %d are read", len(text), document.MaxBytes)
 		return
 	}
 	if folder == "configs" {
@@ -174,34 +189,41 @@ func (l *loader) readText(folder, file, name, text string) {
 		return
 	}
 	if !strings.HasPrefix(text, "#!/bin/sh\n") {
-		l.faults.add(file, position{1, 1}, "must start with the line #!/bin/sh: scripts are POSIX sh")
+		l.faults.Add(file, document.Position{Line: 1, Column: 1}, "must start with the line #!/bin/sh: scripts are POSIX sh")
 	}
 	l.scripts[name] = text
 }
 
 // document reads a YAML file of the shape that the schema says; nil after
 // reporting what is wrong, or when a file that need not be there is not.
-func (l *loader) document(file, schema string, into any, must bool) *document {
+func (l *loader) document(file, schema string, into any, must bool) *document.Document {
+	before := l.faults.Len()
 	text, err := fs.ReadFile(l.dir, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if must {
-			l.faults.add(file, position{}, "is missing")
+			l.faults.Add(file, document.Position{}, "is missing")
 		}
 		return nil
 	}
 	if err != nil {
-		l.faults.add(file, position{}, "cannot be read: %v", err)
+		l.faults.Add(file, document.Position{}, "cannot be read: %v", err)
 		return nil
 	}
-	d := parseDocument(file, text, &l.faults)
-	if d == nil || !l.formats.check(schema, d, &l.faults) {
+	all := document.Parse(file, text, &l.faults)
+	switch {
+	case len(all) > 1:
+		l.faults.Add(file, all[1].At(), "a second YAML document begins here: one is allowed")
+	case len(all) == 0 && l.faults.Len() == before:
+		l.faults.Add(file, document.Position{}, "is empty, must be a mapping")
+	}
+	if l.faults.Len() > before || !l.schemas.Check(schema, all[0], &l.faults) {
 		return nil
 	}
-	if err := d.decode(into); err != nil {
-		l.faults.add(file, position{}, "cannot be used: %v", err)
+	if err := all[0].Decode(into); err != nil {
+		l.faults.Add(file, document.Position{}, "cannot be used: %v", err)
 		return nil
 	}
-	return d
+	return all[0]
 }
 
 // scriptFiles are the scripts as files of every member.

@@ -49,7 +49,7 @@ func (c *Component) Parameters(set map[string]string, v Values) (map[string]stri
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if !slices.Contains(names, name) {
-			return nil, volvox.Errorf(volvox.UnknownParameter, "there is no parameter %q%s", name, nearest(name, names)).
+			return nil, volvox.Errorf(volvox.UnknownParameter, "there is no parameter %q%s", name, volvox.Hint(name, names)).
 				Because("the parameters are %s", strings.Join(names, ", ")).
 				WithTry("volvox sql \"SELECT name, doc FROM addon_parameters\"")
 		}

@@ -47,7 +47,7 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 		if flag == "output" {
 			a.output = "table" // for printing this error
 		}
-		e := volvox.Errorf(volvox.BadInput, "--%s cannot be %q", flag, value).Because("%s takes %s", cmd.CommandPath(), orList(c.allowed))
+		e := volvox.Errorf(volvox.BadInput, "--%s cannot be %q", flag, value).Because("%s takes %s", cmd.CommandPath(), volvox.Either(c.allowed))
 		if near := volvox.Closest(value, c.allowed); near != "" {
 			e = e.WithTry("--%s %s", flag, near)
 		}
@@ -155,11 +155,4 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 		e = e.Because("did you mean %q?", near).WithTry("%s %s", cmd.CommandPath(), near)
 	}
 	return e.WithTry("%s --help", cmd.CommandPath())
-}
-
-func orList(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }

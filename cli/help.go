@@ -167,7 +167,7 @@ func flagLines(cmd *cobra.Command, flags []*pflag.Flag) (lines []string) {
 	for i, f := range flags {
 		_, doc := pflag.UnquoteUsage(f)
 		if f.Name == "output" {
-			doc = "format of what is printed: " + orList(outputsOf(cmd))
+			doc = "format of what is printed: " + volvox.Either(outputsOf(cmd))
 		}
 		switch f.DefValue {
 		case "", "false", "0", "[]":
