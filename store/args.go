@@ -42,17 +42,23 @@ func toValue(a any) (any, error) {
 		}
 		return string(a), nil
 	}
-	v := reflect.ValueOf(a)
-	if v.Kind() == reflect.Pointer && v.IsNil() {
+	p := reflect.ValueOf(a)
+	if p.Kind() != reflect.Pointer {
+		p = reflect.New(p.Type()) // so that the methods of its pointer are found
+		p.Elem().Set(reflect.ValueOf(a))
+	}
+	if p.IsNil() {
 		return nil, nil
 	}
-	if m, ok := a.(encoding.TextMarshaler); ok && v.Kind() != reflect.Pointer {
+	v := p.Elem()
+	if v.Kind() == reflect.Pointer || v.Type() == timeType || v.Type() == rawType {
+		return toValue(v.Interface())
+	}
+	if m, ok := p.Interface().(encoding.TextMarshaler); ok {
 		text, err := m.MarshalText()
 		return string(text), err
 	}
 	switch v.Kind() {
-	case reflect.Pointer:
-		return toValue(v.Elem().Interface())
 	case reflect.Bool:
 		return v.Bool(), nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -74,7 +80,7 @@ func toValue(a any) (any, error) {
 	default:
 		return nil, fmt.Errorf("a %T cannot be stored", a)
 	}
-	text, err := json.Marshal(a)
+	text, err := json.Marshal(p.Interface())
 	if err != nil {
 		return nil, fmt.Errorf("a %T cannot be stored: %w", a, err)
 	}

@@ -174,7 +174,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 		case n.Status.Ended() || n.CancelRequestedAt != nil:
 		case n.Fence == 0: // nothing has been done yet
 			_, err = tx.Exec(`UPDATE workflows SET status = 'Cancelled', error = $2, cancel_requested_at = $3, ended_at = $3 WHERE id = $1`,
-				id, errorText(cancelledError(id)), now)
+				id, cancelledError(id), now)
 		default:
 			_, err = tx.Exec(`UPDATE workflows SET cancel_requested_at = $2 WHERE id = $1`, id, now)
 		}

@@ -40,7 +40,7 @@ func (s recordStatements) statement(c call) string {
 }
 
 func recordValues(s StepInfo, fence int64) []any {
-	return []any{s.Workflow, s.Seq, s.Name, s.Kind, text(s.Output), errorText(s.Error), s.Attempts, s.StartedAt, s.EndedAt, fence}
+	return []any{s.Workflow, s.Seq, s.Name, s.Kind, s.Output, s.Error, s.Attempts, s.StartedAt, s.EndedAt, fence}
 }
 
 func (r *run) newRecord(c call) StepInfo {

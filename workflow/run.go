@@ -186,7 +186,7 @@ func (r *run) finish(s Status, output json.RawMessage, failure *volvox.Error) {
 	wait := newBackoff()
 	for {
 		n, err := r.e.db.Exec(named(r.base, "end "+r.name, r.id), `UPDATE workflows SET status = $3, output = $4, error = $5, ended_at = $6
-			WHERE id = $1 AND fence = $2 AND status = 'Running'`, r.id, r.fence, s, text(output), errorText(failure), now)
+			WHERE id = $1 AND fence = $2 AND status = 'Running'`, r.id, r.fence, s, output, failure, now)
 		switch {
 		case err == nil && n == 0:
 			r.exit = exitStopped // whoever waits reads the row
@@ -211,27 +211,8 @@ func (r *run) finish(s Status, output json.RawMessage, failure *volvox.Error) {
 func (r *run) park() {
 	r.e.log.Error("a workflow cannot go on in this program", "workflow", r.id, "name", r.name, "error", r.why)
 	_, err := r.e.db.Exec(named(r.base, "park "+r.name, r.id), `UPDATE workflows SET error = $3 WHERE id = $1 AND fence = $2 AND status = 'Running'`,
-		r.id, r.fence, errorText(recorded(r.why)))
+		r.id, r.fence, recorded(r.why))
 	if err != nil {
 		r.e.log.Error("cannot record why", "workflow", r.id, "error", err)
 	}
-}
-
-// text is JSON as an argument of a statement, nil for none.
-func text(j json.RawMessage) any {
-	if j == nil {
-		return nil
-	}
-	return string(j)
-}
-
-func errorText(e *volvox.Error) any {
-	if e == nil {
-		return nil
-	}
-	b, err := json.Marshal(e)
-	if err != nil {
-		return nil // it is made of strings
-	}
-	return string(b)
 }
