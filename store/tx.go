@@ -54,7 +54,7 @@ func (tx *Tx) open() error {
 // Exec runs a statement and returns the number of rows changed. Placeholders
 // are $1, $2, …; arguments are nil, bool, integers, floats, strings, string
 // types, []byte, time.Time (stored as microseconds, the zero time as NULL),
-// json.RawMessage, pointers (nil is NULL) and what has MarshalText; any other
+// json.RawMessage, pointers (nil is NULL) and what has MarshalText, itself or its pointer; any other
 // struct, map or slice is stored as its JSON.
 func (tx *Tx) Exec(stmt string, args ...any) (int64, error) {
 	if err := tx.open(); err != nil {
