@@ -64,11 +64,7 @@ func (a *app) explain(word string) error {
 		for _, d := range volvox.Codes() {
 			known = append(known, string(d.Code))
 		}
-		e := volvox.Errorf(volvox.NotFound, "there is no code %q", word)
-		if near := volvox.Closest(string(code), known); near != "" {
-			e = e.Because("did you mean %s?", near).WithTry("volvox explain %s", near)
-		}
-		return e.WithTry("volvox explain")
+		return meant(volvox.Errorf(volvox.NotFound, "there is no code %q", word), string(code), known, "volvox explain").WithTry("volvox explain")
 	}
 	e := explained{doc, ExitCode(doc.Kind)}
 	if a.output != "table" && a.output != "wide" {

@@ -151,8 +151,14 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 		}
 	}
 	e := volvox.Errorf(volvox.BadInput, "%s has no command %q", cmd.CommandPath(), word)
+	return meant(e, word, known, cmd.CommandPath()).WithTry("%s --help", cmd.CommandPath())
+}
+
+// meant adds to the error of a word that is not known the word that was meant,
+// if one is near, with the command that takes it.
+func meant(e *volvox.Error, word string, known []string, command string) *volvox.Error {
 	if near := volvox.Closest(word, known); near != "" {
-		e = e.Because("did you mean %q?", near).WithTry("%s %s", cmd.CommandPath(), near)
+		e = e.Because("did you mean %q?", near).WithTry("%s %s", command, near)
 	}
-	return e.WithTry("%s --help", cmd.CommandPath())
+	return e
 }

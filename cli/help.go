@@ -217,8 +217,5 @@ func noHelp(at *cobra.Command, word string) error {
 		known = append(known, c.Name())
 	}
 	e := volvox.Errorf(volvox.BadInput, "there is no help about %q", word)
-	if near := volvox.Closest(word, known); near != "" {
-		e = e.Because("did you mean %q?", near)
-	}
-	return e.WithTry("volvox help")
+	return meant(e, word, known, strings.Replace(at.CommandPath(), "volvox", "volvox help", 1)).WithTry("volvox help")
 }

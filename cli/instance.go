@@ -148,10 +148,7 @@ func (a *app) nothingToLog(ctx context.Context, c *client.Client, name string) e
 	for _, i := range all {
 		known = append(known, i.Cluster, i.Name)
 	}
-	if near := volvox.Closest(name, known); near != "" {
-		e = e.Because("did you mean %q?", near).WithTry("volvox logs %s", near)
-	}
-	return e.WithTry("volvox ps")
+	return meant(e, name, known, "volvox logs").WithTry("volvox ps")
 }
 
 // memberLogs prints what the members of a database printed: one after the

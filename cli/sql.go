@@ -100,11 +100,7 @@ func (a *app) showTables(cmd *cobra.Command, c *client.Client, args []string) er
 		}
 		known = append(known, t.Name)
 	}
-	e := volvox.Errorf(volvox.NotFound, "there is no table %q", args[0])
-	if near := volvox.Closest(args[0], known); near != "" {
-		e = e.Because("did you mean %q?", near).WithTry("volvox sql --tables %s", near)
-	}
-	return e.WithTry("volvox sql --tables")
+	return meant(volvox.Errorf(volvox.NotFound, "there is no table %q", args[0]), args[0], known, "volvox sql --tables").WithTry("volvox sql --tables")
 }
 
 // showAnswer prints rows as they come, or a table when they are all there.
