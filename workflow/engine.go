@@ -257,7 +257,7 @@ type sleeper struct {
 func (e *Engine) putToSleep(r *run) {
 	c := claimed{ID: r.id, Name: r.name, Fence: r.fence} // its input is read when it wakes
 	d := time.Until(r.until)
-	if r.ctx.Err() != nil && !r.cancelled {
+	if r.ctx.Err() != nil && !r.cancelled && !r.deaf {
 		d = 0 // cancelled since it went to sleep
 	}
 	s := &sleeper{fence: r.fence}

@@ -28,3 +28,13 @@ func Asleep(e *Engine) int {
 // Blind keeps an engine from watching the tables, so that it learns of
 // takeovers and cancels from its records alone.
 func Blind(e *Engine) { e.feed.Do(func() {}) }
+
+// PlantSlow makes the records of an engine's steps take longer than the kernel
+// allows while there is an effect with the ID slow.
+func PlantSlow(e *Engine) {
+	slow := func(s string) string {
+		return "WITH RECURSIVE n(i) AS (SELECT 1 WHERE EXISTS (SELECT 1 FROM effects WHERE id = 'slow') UNION ALL SELECT i + 1 FROM n) " +
+			strings.Replace(s, " ON CONFLICT", " AND (SELECT count(*) FROM n) = 0 ON CONFLICT", 1)
+	}
+	e.record = recordStatements{slow(records.unlessCancelled), slow(records.detached)}
+}

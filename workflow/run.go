@@ -38,6 +38,7 @@ type run struct {
 	exit  exitReason
 	why   error     // for exitParked
 	until time.Time // for exitAsleep
+	deaf  bool      // it sleeps on although it is cancelled
 	end   Info      // status, output and error, when they are on disk
 
 	done chan struct{}
@@ -136,7 +137,7 @@ func (r *run) retry(what string, f func() error) {
 		if r.base.Err() != nil {
 			r.leave(exitStopped, nil)
 		}
-		if !transient(err) {
+		if !transient(err) && !volvox.IsKind(err, volvox.KindTimeout) { // the machine may have stood still
 			r.leave(exitParked, volvox.Errorf(volvox.CodeOf(err), "workflow %s cannot %s", r.id, what).From(err))
 		}
 		r.e.log.Error("a workflow waits for the kernel", "workflow", r.id, "doing", what, "error", err)

@@ -214,7 +214,7 @@ func (r *run) sleep(c call, d time.Duration) error {
 		return r.notice(call{kind: KindSleep}, 0)
 	}
 	if left > r.e.linger {
-		r.until = time.UnixMicro(until)
+		r.until, r.deaf = time.UnixMicro(until), c.detached
 		r.leave(exitAsleep, nil)
 	}
 	return nil

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/volvox-os/volvox/store"
@@ -155,13 +156,15 @@ func (e *Engine) follow() {
 
 func (e *Engine) watch(ready chan struct{}) {
 	wait := newBackoff()
-	for e.base.Err() == nil {
+	heard := sync.OnceFunc(func() { close(ready) })
+	defer heard() // though the engine was stopped before
+	for first := true; e.base.Err() == nil; first = false {
 		changes := e.db.Watch(e.base, store.Now(), "workflows")
-		if ready != nil {
-			close(ready) // takeOver reads what was there before
-			ready = nil
-		} else if err := e.catchUp(); err != nil {
-			e.log.Error("cannot read workflows; trying again", "error", err)
+		heard() // takeOver reads what was there before
+		if !first {
+			if err := e.catchUp(); err != nil {
+				e.log.Error("cannot read workflows; trying again", "error", err)
+			}
 		}
 		for c, err := range changes {
 			if err != nil {
