@@ -88,7 +88,7 @@ func checkWish(w Wish) error {
 		{"storage", "storage", w.StorageBytes, leastStorage, volvox.FormatBytes},
 	} {
 		if r.asked != 0 && r.asked < r.least {
-			return volvox.Errorf(volvox.BadInput, "%s of %s is too little for a member", r.show(r.asked), r.unit).
+			return volvox.Errorf(volvox.BadInput, "%s %s is too little for a member", r.show(r.asked), r.unit).
 				Because("the least is %s", r.show(r.least)).WithTry("leave --%s out, and the engine's addon chooses", r.flag)
 		}
 	}
@@ -102,6 +102,10 @@ func (s *Service) findAddon(engine string) (*addon.Addon, error) {
 			return a, nil
 		}
 		names = append(names, a.Name)
+	}
+	if why := s.broken[engine]; why != nil {
+		return nil, volvox.Errorf(volvox.UnknownEngine, "the addon of engine %q cannot be used", engine).From(why).
+			WithTry("mend it, then start the computer again")
 	}
 	slices.Sort(names)
 	what := volvox.Errorf(volvox.UnknownEngine, "there is no engine %q", engine)

@@ -47,9 +47,9 @@ func TestCreate(t *testing.T) {
 	for _, s := range steps {
 		names = append(names, s.Name)
 	}
-	want := "read the wish, place members, prepare shop-counter-0, init shop-counter-0, start shop-counter-0, set up shop, " +
+	want := "plan, place members, prepare shop-counter-0, init shop-counter-0, start shop-counter-0, set up shop, " +
 		"prepare shop-counter-1, join shop-counter-1, seed shop-counter-1, start shop-counter-1, " +
-		"prepare shop-counter-2, join shop-counter-2, seed shop-counter-2, start shop-counter-2, open shop, read the result"
+		"prepare shop-counter-2, join shop-counter-2, seed shop-counter-2, start shop-counter-2, open shop"
 	if got := strings.Join(names, ", "); got != want {
 		t.Errorf("steps\n%s, want\n%s", got, want)
 	}

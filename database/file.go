@@ -16,7 +16,7 @@ var readSchemas = sync.OnceValues(func() (*document.Schemas, error) { return doc
 
 // ParseFile reads wishes from YAML: one document for each database, as in
 //
-//	format: 1
+//	format: 1           # may be left out, as kind may
 //	kind: cluster
 //	name: shop
 //	engine: ENGINE
@@ -50,7 +50,7 @@ func ParseFile(name string, text []byte) ([]Wish, error) {
 		wishes = append(wishes, w)
 	}
 	if len(wishes) == 0 && faults.Len() == 0 {
-		faults.Add(name, document.Position{}, "wishes for nothing: a document has the keys format, kind, name and engine at least")
+		faults.Add(name, document.Position{}, "wishes for nothing: a document has the keys name and engine at least")
 	}
 	if err := faults.Err(); err != nil {
 		return nil, volvox.Errorf(volvox.BadFile, "%s cannot be applied", name).From(err).

@@ -30,8 +30,6 @@ params:
   noisy: on
   motto: "count: on"
 ---
-format: 1
-kind: cluster
 name: till
 project: other
 engine: counter
@@ -57,7 +55,7 @@ params: {}
 func TestParseBadFile(t *testing.T) {
 	head := "format: 1\nkind: cluster\nname: shop\nengine: counter\n"
 	for _, tc := range []struct{ name, text, want string }{
-		{"empty", "", "f.yaml: wishes for nothing: a document has the keys format, kind, name and engine at least"},
+		{"empty", "", "f.yaml: wishes for nothing: a document has the keys name and engine at least"},
 		{"only comments", "# nothing\n---\n# still nothing\n", "f.yaml: wishes for nothing"},
 		{"no YAML", "format: 1\n  kind: {", "f.yaml:"},
 		{"a tab", head + "\tcpu: 1\n", "f.yaml:5:1: is not YAML"},
@@ -66,9 +64,9 @@ func TestParseBadFile(t *testing.T) {
 		{"unknown key", head + "replica: 2\n", `f.yaml:5:1: unknown key "replica" (did you mean replicas?): allowed are cpu, engine, format,`},
 		{"key of another kind", head + "spec:\n  a: 1\n", `f.yaml:5:1: unknown key "spec": allowed are`},
 		{"key twice", head + "cpu: 1\ncpu: 2\n", "f.yaml:6:1:"},
-		{"no format", "kind: cluster\nname: shop\nengine: counter\n", `f.yaml:1:1: "format" is missing`},
-		{"nothing but a name", "name: shop\n", "f.yaml:1:1: \"engine\" is missing\nf.yaml:1:1: \"format\" is missing\nf.yaml:1:1: \"kind\" is missing"},
-		{"other format", "format: 2\nkind: cluster\nname: shop\nengine: counter\n", "f.yaml:1:9: format: is 2, must be 1, the format that this version of Volvox reads"},
+		{"no name", "kind: cluster\nengine: counter\n", `f.yaml:1:1: "name" is missing`},
+		{"nothing but a name", "name: shop\n", `f.yaml:1:1: "engine" is missing`},
+		{"other format", "format: 2\nkind: cluster\nname: shop\nengine: counter\n", "f.yaml:1:9: format: is 2, must be 1, the format of this file; 1 is the only one"},
 		{"format as text", "format: \"1\"\nkind: cluster\nname: shop\nengine: counter\n", `f.yaml:1:9: format: is "1", must be 1`},
 		{"other kind", "format: 1\nkind: clutser\n", `f.yaml:2:7: kind: "clutser" is not allowed (did you mean cluster?): must be cluster`},
 		{"bad name", "format: 1\nkind: cluster\nname: Shop_1\nengine: counter\n", `f.yaml:3:7: name: "Shop_1" cannot be the name of a database`},

@@ -34,20 +34,20 @@ type maker struct {
 }
 
 // runCreate makes a database, or removes all that it had made and returns why.
-func (s *Service) runCreate(ctx workflow.Context, t Target) (Cluster, error) {
+func (s *Service) runCreate(ctx workflow.Context, t Target) (Target, error) {
 	m := maker{Service: s, Target: t, until: time.Now().Add(s.createLimit)}
-	c, err := m.make(ctx)
+	err := m.make(ctx)
 	if err == nil {
-		return c, nil
+		return t, nil
 	}
 	if undo := s.takeAway(ctx.WithoutCancel(), t, err); undo != nil {
-		return c, errors.Join(err, undo)
+		return t, errors.Join(err, undo)
 	}
-	return c, err
+	return t, err
 }
 
-func (m maker) make(ctx workflow.Context) (Cluster, error) {
-	steps, err := workflow.Step(ctx, "read the wish", func(ctx context.Context) (steps []step, err error) {
+func (m maker) make(ctx workflow.Context) error {
+	steps, err := workflow.Step(ctx, "plan", func(ctx context.Context) (steps []step, err error) {
 		err = m.db.View(ctx, func(tx *store.Tx) error {
 			_, b, err := m.wished(tx)
 			steps = program(b)
@@ -56,7 +56,7 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 		return steps, err
 	}, again())
 	if err != nil {
-		return Cluster{}, err
+		return err
 	}
 	for _, st := range steps {
 		switch st.Do {
@@ -72,10 +72,10 @@ func (m maker) make(ctx workflow.Context) (Cluster, error) {
 			err = transaction(ctx, st.Name, m.open)
 		}
 		if err != nil {
-			return Cluster{}, err
+			return err
 		}
 	}
-	return workflow.Step(ctx, "read the result", func(ctx context.Context) (Cluster, error) { return m.Get(ctx, m.Project, m.Name) }, again())
+	return nil
 }
 
 // wished returns the cluster and its blueprint. It is E_CANCELLED when the

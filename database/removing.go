@@ -43,7 +43,7 @@ func (s *Service) Delete(ctx context.Context, project, name string) (string, err
 
 // runDelete removes a database. It succeeds whatever it finds.
 func (s *Service) runDelete(ctx workflow.Context, t Target) (Target, error) {
-	_, err := workflow.Step(ctx, "give up its creation", func(ctx context.Context) (nothing, error) {
+	_, err := workflow.Step(ctx, "end other work on it", func(ctx context.Context) (nothing, error) {
 		engine, err := s.running()
 		if err == nil {
 			err = engine.Cancel(ctx, "create-"+string(t.ID))
@@ -67,7 +67,7 @@ func (s *Service) takeAway(ctx workflow.Context, t Target, reason error) error {
 	if err != nil {
 		return err
 	}
-	_, err = workflow.Step(ctx, "wait until they are gone", func(ctx context.Context) (nothing, error) { return nothing{}, s.awaitGone(ctx, t) }, again())
+	_, err = workflow.Step(ctx, "wait until members are gone", func(ctx context.Context) (nothing, error) { return nothing{}, s.awaitGone(ctx, t) }, again())
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type Secrets interface {
 type Options struct {
 	DB        *store.DB
 	Addons    []*addon.Addon
+	Broken    map[string]error // why addons cannot be used, by name
 	Instances *instance.Service
 	Machines  func(tx *store.Tx) ([]machine.Machine, error)
 	Secrets   Secrets
@@ -50,6 +51,7 @@ type Options struct {
 type Service struct {
 	db          *store.DB
 	addons      []*addon.Addon
+	broken      map[string]error
 	instances   *instance.Service
 	machines    func(tx *store.Tx) ([]machine.Machine, error)
 	secrets     Secrets
@@ -59,7 +61,7 @@ type Service struct {
 	removeLimit time.Duration
 
 	engine atomic.Pointer[workflow.Engine]
-	create *workflow.Workflow[Target, Cluster]
+	create *workflow.Workflow[Target, Target]
 	remove *workflow.Workflow[Target, Target]
 }
 
@@ -67,7 +69,7 @@ type Service struct {
 // the schemas of workflow, instance, secret, machine and telemetry.
 func New(o Options) *Service {
 	s := &Service{
-		db: o.DB, addons: o.Addons, instances: o.Instances, machines: o.Machines,
+		db: o.DB, addons: o.Addons, broken: o.Broken, instances: o.Instances, machines: o.Machines,
 		secrets: o.Secrets, password: o.Password, log: o.Log,
 		createLimit: cmp.Or(o.CreateLimit, 10*time.Minute),
 		removeLimit: cmp.Or(o.RemoveLimit, 2*time.Minute),
