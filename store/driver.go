@@ -18,9 +18,10 @@ type Driver interface {
 	// View runs f on one consistent snapshot. A view that is ended because it
 	// took longer than look.Limit is E_SLOW_VIEW.
 	View(ctx context.Context, look Look, f func(Conn) error) error
-	// Committed is the last durable transaction, and a channel that is closed
-	// when there is a later one.
-	Committed() (tx int64, next <-chan struct{})
+	// Committed is the last durable transaction, the last of those that may
+	// have changed one of the tables, and a channel that is closed when there
+	// is a later transaction, or will be none.
+	Committed(tables ...string) (last, changed int64, next <-chan struct{})
 	// Inspect lists the tables and views there are, without the driver's own,
 	// in the order in which they were made.
 	Inspect(c Conn) ([]Relation, error)

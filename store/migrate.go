@@ -75,7 +75,7 @@ func (db *DB) apply(ctx context.Context, p parsedOwner) error {
 				Because("migration %d of %s was another one when it was applied", m.number, p.owner)
 		default:
 			if err := db.migrate(ctx, p.owner, m); err != nil {
-				return volvox.Errorf(volvox.Internal, "migration %d_%s of %s failed", m.number, m.name, p.owner).From(err)
+				return volvox.Errorf(volvox.CodeOf(err), "migration %d_%s of %s failed", m.number, m.name, p.owner).From(err)
 			}
 		}
 	}

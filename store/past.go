@@ -38,6 +38,6 @@ func ErrFuture(t time.Time) error {
 // ErrPruned is the error of a moment before the history that is kept.
 func ErrPruned(t time.Time) error {
 	return volvox.Errorf(volvox.Pruned, "there is no history of %s", t.UTC().Format(time.RFC3339)).
-		Because("it is older than all history that is kept").
+		Because("it is older than the computer, or than all history that is kept").
 		WithTry(`volvox sql "SELECT min(created_at) FROM transactions"`)
 }

@@ -30,6 +30,10 @@ func (t token) is(word string) bool {
 // name says whether the token may name something.
 func (t token) name() bool { return t.kind == tokenWord || t.kind == tokenQuoted }
 
+// byteOrderMark is white space to SQLite where a token begins, and part of a
+// name within one.
+const byteOrderMark = "\ufeff"
+
 // tokenize splits SQL text; white space is left out. It never fails: what is
 // unterminated reaches to the end.
 func tokenize(sql string) []token {
@@ -38,6 +42,10 @@ func tokenize(sql string) []token {
 		c := sql[i]
 		if strings.IndexByte(" \t\r\n\f", c) >= 0 {
 			i++
+			continue
+		}
+		if strings.HasPrefix(sql[i:], byteOrderMark) {
+			i += len(byteOrderMark)
 			continue
 		}
 		t := token{from: i}

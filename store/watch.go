@@ -44,17 +44,21 @@ type Change struct {
 //
 // It starts when it is called, not when it is first read: a change committed
 // after Watch(ctx, Now()) has returned is yielded. It holds nothing while it
-// yields, so a slow reader hinders nobody. An error ends it: a position that
+// yields, so a slow reader hinders nobody. Reading it again goes on behind the
+// last whole transaction that was yielded. An error ends it: a position that
 // is no longer kept is E_PRUNED, one not reached yet E_FUTURE.
 func (db *DB) Watch(ctx context.Context, from Start, tables ...string) iter.Seq2[Change, error] {
 	w := &watch{db: db, position: from.position}
-	last, _ := db.driver.Committed()
+	last, _, _ := db.driver.Committed()
 	if from.now {
 		w.position = last
 	}
 	err := refuseNested(ctx)
 	if err == nil {
 		w.entries, err = db.watched(tables)
+	}
+	for _, e := range w.entries {
+		w.tables = append(w.tables, e.Name)
 	}
 	if err == nil && w.position > last {
 		err = volvox.Errorf(volvox.Future, "the position %d has not been reached", w.position).Because("the last one is %d", last)
@@ -89,20 +93,24 @@ func (db *DB) watched(tables []string) ([]Entry, error) {
 type watch struct {
 	db       *DB
 	entries  []Entry
-	position int64
+	tables   []string // their names
+	position int64    // what was yielded, up to here
 }
 
 func (w *watch) run(ctx context.Context, yield func(Change, error) bool) {
+	waited := int64(-1)
 	for {
-		last, next := w.db.driver.Committed()
-		if last == w.position {
+		last, changed, next := w.db.driver.Committed(w.tables...)
+		if changed <= w.position && last != waited { // the same again: the kernel was closed, which read finds out
+			w.position, waited = max(w.position, last), last
 			select {
 			case <-ctx.Done():
 				return
 			case <-next:
 			}
+			continue
 		}
-		last, _ = w.db.driver.Committed()
+		waited = -1
 		until := min(last, w.position+watchWindow)
 		changes, err := w.read(ctx, until)
 		if ctx.Err() != nil {
@@ -113,7 +121,11 @@ func (w *watch) run(ctx context.Context, yield func(Change, error) bool) {
 			return
 		}
 		for _, c := range changes {
-			if !yield(c, nil) || ctx.Err() != nil {
+			more := yield(c, nil)
+			if c.Last {
+				w.position = c.Tx
+			}
+			if !more || ctx.Err() != nil {
 				return
 			}
 		}

@@ -12,11 +12,9 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// maxValue bounds one value, in bytes, so that one statement cannot take all
-// memory.
-const maxValue = 64 << 20
-
-// askFunctions are the functions that a person's statement may call.
+// askFunctions are the functions that a person's statement may call. Those of
+// SQLite that are not here tell of the machine, or can take all its time or
+// memory in one call (json_patch, json_pretty).
 var askFunctions = strings.Fields(`
 	abs char coalesce concat concat_ws format glob hex if ifnull iif instr length like likely lower ltrim max min
 	nullif octet_length printf quote replace round rtrim sign substr substring trim typeof unhex unicode unlikely upper
@@ -27,12 +25,11 @@ var askFunctions = strings.Fields(`
 	row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
 	date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp now
 	json jsonb json_array jsonb_array json_array_length json_error_position json_extract jsonb_extract json_insert
-	json_object jsonb_object json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid
+	json_object jsonb_object json_quote json_remove json_replace json_set json_type json_valid
 	json_group_array json_group_object -> ->>`)
 
 // prepareAsk gives a connection the functions of the SQL door.
 func (c *conn) prepareAsk() error {
-	c.Limit(sqlite.LimitLength, maxValue)
 	showTime := &sqlite.FunctionImpl{NArgs: 1, Deterministic: true, AllowIndirect: true,
 		Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
 			if args[0].Type() != sqlite.TypeInteger {
@@ -48,7 +45,7 @@ func (c *conn) prepareAsk() error {
 			}
 			return sqlite.TextValue(store.TimeText(t.UnixMicro())), nil
 		}}
-	return errors.Join(c.CreateFunction("volvox_time", showTime), c.CreateFunction("now", now))
+	return errors.Join(c.bounded(), c.CreateFunction("volvox_time", showTime), c.CreateFunction("now", now))
 }
 
 // document fills the tables that describe all tables.

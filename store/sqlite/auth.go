@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"slices"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -17,8 +18,12 @@ func (w *writer) authorize(a sqlite.Action) sqlite.AuthResult {
 	case sqlite.OpSelect, sqlite.OpRead, sqlite.OpFunction, sqlite.OpRecursive:
 		return sqlite.AuthResultOK
 	case sqlite.OpInsert, sqlite.OpUpdate, sqlite.OpDelete:
+		if !slices.Contains(w.conn.writing, a.Table()) {
+			w.conn.writing = append(w.conn.writing, a.Table())
+		}
 		migrating := w.running != nil && w.running.meta.Migration
 		kept := a.Table() == "transactions" || strings.HasSuffix(a.Table(), "_history")
+		kept = kept || a.Type() == sqlite.OpUpdate && a.Column() == "rev" // a change of rev itself would have no history
 		if a.Accessor() == "" && kept && !migrating {
 			return sqlite.AuthResultDeny
 		}

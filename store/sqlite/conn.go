@@ -16,8 +16,11 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// maxStatements bounds the prepared statements of a connection.
-const maxStatements = 512
+// How many prepared statements a connection keeps.
+const (
+	maxStatements = 512
+	maxAsked      = 32 // of a connection for persons
+)
 
 // conn is a connection with its prepared statements. One goroutine uses it at
 // a time.
@@ -26,11 +29,14 @@ type conn struct {
 	statements map[string]*statement
 	own        map[string]*statement // those of the driver itself
 	kill       chan struct{}         // closed to interrupt what is running
+	asked      bool                  // a person's statements are run, which seldom come again
 	trusted    bool                  // the driver's own statements are being prepared
 	built      *store.Catalog
 	shown      map[string]bool // what the views read, in small letters
 	moment     time.Time       // what is shown; zero: the present
 	refused    *volvox.Error   // what the authorizer said last
+	objection  *volvox.Error   // why a function made its statement fail, by a value that is too long
+	writing    []string        // the tables that the statement being prepared writes
 }
 
 // statement is a prepared statement.
@@ -39,7 +45,8 @@ type statement struct {
 	columns []store.Column
 	params  []int // the place of $1, $2, … among SQLite's parameters
 	writes  bool
-	partial bool // may fail and leave something behind
+	tables  []string // those that it writes
+	partial bool     // may fail and leave something behind
 	busy    bool
 	cached  bool
 }
@@ -82,11 +89,12 @@ func (c *conn) prepare(text string) (*statement, error) {
 		s.busy = true
 		return s, nil
 	}
+	c.writing = nil
 	raw, rest, err := c.PrepareTransient(text)
 	if err != nil {
 		return nil, err
 	}
-	fresh := &statement{Stmt: raw, writes: writes(text), partial: partial(text), busy: true}
+	fresh := &statement{Stmt: raw, writes: writes(text), tables: c.writing, partial: partial(text), busy: true}
 	if behind := strings.Trim(text[len(text)-rest:], " \t\r\n;"); behind != "" {
 		err = fmt.Errorf("one statement at a time: behind the first stands %q", behind)
 	} else {
@@ -100,7 +108,7 @@ func (c *conn) prepare(text string) (*statement, error) {
 		fresh.columns = append(fresh.columns, store.Column{Name: raw.ColumnName(i)})
 	}
 	if s == nil {
-		if len(cache) >= maxStatements {
+		if len(cache) >= maxStatements || c.asked && len(cache) >= maxAsked {
 			c.drop(cache)
 		}
 		cache[text], fresh.cached = fresh, true
@@ -249,6 +257,7 @@ type session struct {
 	ctx    context.Context
 	over   error // why there are no more statements
 	failed error // the first statement that failed
+	wrote  bool  // a row was changed, or may have been
 	open   []*rows
 	write  func(*statement) error            // called before a statement that writes
 	adapt  func(text string) (string, error) // changes or refuses a statement
@@ -277,6 +286,9 @@ func (s *session) fail(err error) error {
 	}
 	if why := s.conn.refused; why != nil && sqlite.ErrCode(err) == sqlite.ResultAuth {
 		err = why
+	}
+	if why := s.conn.objection; why != nil && sqlite.ErrCode(err) == sqlite.ResultTooBig {
+		err, s.conn.objection = why, nil
 	}
 	if s.failed == nil && s.typed != nil {
 		s.failed = asked(err)
@@ -336,7 +348,9 @@ func (s *session) Exec(text string, args []any) (int64, error) {
 	if !st.writes {
 		return 0, nil
 	}
-	return int64(s.conn.Changes()), nil
+	n := int64(s.conn.Changes())
+	s.wrote = s.wrote || n > 0
+	return n, nil
 }
 
 // Query is store.Conn's.
@@ -347,6 +361,7 @@ func (s *session) Query(text string, args []any) (store.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.wrote = s.wrote || st.writes
 	r := &rows{session: s, statement: st, columns: st.columns}
 	if s.typed != nil {
 		if r.columns, err = s.typed(text); err != nil {

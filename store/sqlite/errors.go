@@ -21,6 +21,9 @@ func wrap(err error) error {
 		return volvox.Errorf(volvox.DiskFull, "the disk is full").From(err)
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB:
 		return volvox.Errorf(volvox.Corrupt, "the kernel's file is damaged").From(err)
+	case sqlite.ResultBusy, sqlite.ResultLocked:
+		return volvox.Errorf(volvox.Unavailable, "the kernel's file is held by another program").From(err).
+			WithTry("end the program that has the file open; volvox sql reads it too")
 	case sqlite.ResultReadOnly:
 		return volvox.Errorf(volvox.ReadOnly, "nothing can be changed here").From(err)
 	case sqlite.ResultError:
@@ -78,7 +81,8 @@ func errClosed() *volvox.Error {
 
 func errSlowClosure(limit fmt.Stringer) *volvox.Error {
 	return volvox.Errorf(volvox.SlowClosure, "a transaction was undone").
-		Because("it took longer than %s", limit)
+		Because("it took longer than %s", limit).
+		WithTry("wait for nothing in a transaction, above all not for another transaction")
 }
 
 func errSlowView(limit fmt.Stringer) *volvox.Error {

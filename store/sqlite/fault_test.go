@@ -200,7 +200,7 @@ func TestPruned(t *testing.T) {
 	want(t, put(db, "a", 1), "")
 	at := time.Now()
 	want(t, put(db, "b", 1), "")
-	last, _ := d.Committed()
+	last, _, _ := d.Committed()
 	err := db.Update(ctx, func(*store.Tx) error { return d.conn.do("DELETE FROM transactions WHERE tx < $1", last) })
 	want(t, err, "")
 	want(t, db.AsOf(at).View(ctx, func(*store.Tx) error { return nil }), volvox.Pruned)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/store"
@@ -21,10 +20,11 @@ type request struct {
 	done   chan struct{}
 
 	session *session
-	tx      int64 // its number; 0 until it writes
-	saved   bool  // its savepoint is open
-	final   bool  // is not run again
-	deposed bool  // its goroutine was left behind and answers it; guarded by writer.mu
+	tx      int64    // its number; 0 until it writes
+	saved   bool     // its savepoint is open
+	tables  []string // those that its statements may have changed
+	final   bool     // is not run again
+	deposed bool     // its goroutine was left behind and answers it; guarded by writer.mu
 
 	changed int64
 	goexit  bool
@@ -80,11 +80,12 @@ func (w *writer) begin(g *group) error {
 		if err := w.rollback(); err != nil {
 			return err
 		}
-		w.last, g.next, g.begun = w.committed.position(), 0, false
+		w.forgo()
+		g.next, g.begun = 0, false
 	}
 	g.fault = nil
 	w.inflight.Store(w.options.Now().UnixMicro())
-	w.timer.Reset(w.options.ClosureLimit)
+	w.timer.Reset(w.options.ClosureLimit / looks)
 	g.begun = true
 	return w.conn.do("BEGIN IMMEDIATE")
 }
@@ -94,6 +95,12 @@ func (w *writer) rollback() error {
 		return nil
 	}
 	return w.conn.do("ROLLBACK")
+}
+
+// forgo takes back the numbers of a group that was undone.
+func (w *writer) forgo() {
+	w.last, w.lastAt = w.committed.position()
+	clear(w.changed)
 }
 
 // end commits and answers.
@@ -106,7 +113,8 @@ func (w *writer) end(g *group) error {
 		return err
 	}
 	w.inflight.Store(0)
-	w.committed.publish(w.last)
+	w.committed.publish(w.last, w.lastAt, w.changed)
+	clear(w.changed)
 	g.answer()
 	w.bound()
 	return nil
@@ -125,7 +133,7 @@ func (g *group) answer() {
 func (w *writer) refuse(g *group, err error) {
 	w.timer.Stop()
 	err = errors.Join(wrap(err), w.rollback())
-	w.last = w.committed.position()
+	w.forgo()
 	w.inflight.Store(0)
 	for _, r := range g.requests {
 		if !r.final {
@@ -149,7 +157,7 @@ func (w *writer) again(g *group) bool {
 		w.broken = errBroken(err)
 		return true
 	}
-	w.last = w.committed.position()
+	w.forgo()
 	w.timer.Stop()
 	w.inflight.Store(0)
 	for _, r := range g.requests {
@@ -167,7 +175,7 @@ func (w *writer) again(g *group) bool {
 // call runs one closure and settles it. It returns false when the role has
 // passed on.
 func (w *writer) call(r *request) (mine bool) {
-	r.err, r.tx, r.saved, r.changed = nil, 0, false, 0
+	r.err, r.tx, r.saved, r.changed, r.tables = nil, 0, false, 0, nil
 	s := &session{conn: w.conn, ctx: r.ctx}
 	s.write = func(st *statement) error { return w.save(r, st) }
 	if r.meta.Migration {
@@ -175,7 +183,7 @@ func (w *writer) call(r *request) (mine bool) {
 	}
 	r.session, w.running = s, r
 	w.mu.Lock()
-	w.turn, w.since = r, time.Now()
+	w.turn, w.looks = r, 0
 	w.mu.Unlock()
 	returned := false
 	defer func() {
@@ -199,6 +207,7 @@ func (w *writer) call(r *request) (mine bool) {
 
 // save opens the savepoint of a closure before its first write.
 func (w *writer) save(r *request, st *statement) error {
+	r.tables = append(r.tables, st.tables...)
 	if r.saved || r.single && !st.partial {
 		return nil
 	}
@@ -256,8 +265,10 @@ func (w *writer) undo(r *request) error {
 
 // keep records the transaction, if it wrote something.
 func (w *writer) keep(r *request) error {
-	if r.tx != 0 {
-		at := max(w.options.Now().UnixMicro(), w.lastAt+1)
+	if r.tx != 0 && (r.session.wrote || r.meta.Migration) {
+		now := w.options.Now().UnixMicro()
+		w.compare(now)
+		at := max(now, w.lastAt+1, w.inflight.Load())
 		var workflow, step any
 		if r.meta.Workflow != "" {
 			workflow, step = r.meta.Workflow, int64(r.meta.Step)
@@ -268,12 +279,31 @@ func (w *writer) keep(r *request) error {
 			return err
 		}
 		w.last, w.lastAt = r.tx, at
+		w.note(r)
 	}
 	if !r.saved {
 		return nil
 	}
 	return w.conn.do("RELEASE closure")
 }
+
+// note takes down which tables a transaction has changed.
+func (w *writer) note(r *request) {
+	if r.meta.Migration {
+		clear(w.changed)
+		w.changed[allTables] = r.tx
+		return
+	}
+	w.changed["transactions"] = r.tx
+	for _, t := range r.tables {
+		w.changed[t] = r.tx
+	}
+}
+
+// looks is how often within its limit the timer looks at a closure. It is
+// counted and not timed: a process that stood still, or a machine that was
+// too busy to run it, is not the closure's fault.
+const looks = 4
 
 // inspect is the timer's: it leaves a closure behind that takes too long. The
 // group starts anew without it.
@@ -284,12 +314,8 @@ func (w *writer) inspect() {
 	if w.inflight.Load() == 0 {
 		return
 	}
-	if r == nil || r.meta.Migration {
-		w.timer.Reset(w.options.ClosureLimit)
-		return
-	}
-	if left := w.options.ClosureLimit - time.Since(w.since); left > 0 {
-		w.timer.Reset(left)
+	if w.looks++; r == nil || r.meta.Migration || w.looks <= looks {
+		w.timer.Reset(w.options.ClosureLimit / looks)
 		return
 	}
 	w.turn, r.deposed, r.final = nil, true, true

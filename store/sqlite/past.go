@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,9 +18,7 @@ const moment = "(SELECT tx FROM temp.volvox_moment)"
 
 // prepareLook makes a fresh connection ready for build.
 func prepareLook(c *conn, kind int) error {
-	unwritable := func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) {
-		return sqlite.Value{}, errors.New("nothing is written here")
-	}
+	unwritable := func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) { return sqlite.Value{}, nil }
 	// SQLite looks at the defaults of columns when it plans to use an index.
 	if err := c.CreateFunction("volvox_tx", &sqlite.FunctionImpl{AllowIndirect: true, Scalar: unwritable}); err != nil {
 		return err
@@ -32,7 +29,7 @@ func prepareLook(c *conn, kind int) error {
 		}
 	}
 	asked := kind == askPresent || kind == askPast
-	if asked {
+	if c.asked = asked; asked {
 		if err := c.prepareAsk(); err != nil {
 			return err
 		}
@@ -103,7 +100,7 @@ func (b builder) shown(e store.Entry) string {
 		return b.present(e, b.source(e))
 	}
 	var with []string
-	for _, d := range b.reads(e, nil) {
+	for _, d := range b.reads(e, nil, map[string]bool{e.Name: true}) {
 		with = append(with, fmt.Sprintf("%s AS NOT MATERIALIZED (%s)", quote(d.Name), b.source(d)))
 	}
 	text := b.present(e, e.View)
@@ -114,15 +111,17 @@ func (b builder) shown(e store.Entry) string {
 }
 
 // reads lists the entries whose names a view's text holds, and theirs, each
-// after what it reads itself.
-func (b builder) reads(e store.Entry, found []store.Entry) []store.Entry {
+// after what it reads itself. A name may also be that of a column, so two
+// views may name each other.
+func (b builder) reads(e store.Entry, found []store.Entry, seen map[string]bool) []store.Entry {
 	for _, name := range store.Names(e.View) {
 		d := b.catalog.Entry(name)
-		if d == nil || d.Name == e.Name || slices.ContainsFunc(found, func(f store.Entry) bool { return f.Name == d.Name }) {
+		if d == nil || seen[d.Name] {
 			continue
 		}
+		seen[d.Name] = true
 		if d.Past == store.PastView {
-			found = b.reads(*d, found)
+			found = b.reads(*d, found, seen)
 		}
 		found = append(found, *d)
 	}
@@ -187,34 +186,45 @@ func (b builder) present(e store.Entry, source string) string {
 
 // setMoment finds the last transaction of a moment, in the snapshot that is
 // open. The zero time is the present.
-func (c *conn) setMoment(t time.Time) error {
+func (c *conn) setMoment(t time.Time, latest bool) error {
 	c.moment = t
 	if t.IsZero() {
 		return nil
 	}
+	tx, err := c.number("SELECT max(tx) FROM main.transactions")
+	if err == nil && !latest {
+		tx, err = c.search(t, tx)
+	}
+	if err == nil {
+		err = c.do("DELETE FROM temp.volvox_moment")
+	}
+	if err != nil {
+		return err
+	}
+	return c.do("INSERT INTO temp.volvox_moment VALUES ($1)", tx)
+}
+
+// search finds the last transaction of a moment, among those up to last.
+func (c *conn) search(t time.Time, last int64) (int64, error) {
 	at := t.UnixMicro()
 	created := func(tx int64) (int64, error) {
 		return c.number("SELECT created_at FROM main.transactions WHERE tx = $1", tx)
 	}
 	first, err := c.number("SELECT coalesce(min(tx), 0) FROM main.transactions")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if began, err := created(first); err != nil || began > at || first == 0 {
 		if err == nil {
 			err = store.ErrPruned(t)
 		}
-		return err
-	}
-	last, err := c.number("SELECT max(tx) FROM main.transactions")
-	if err != nil {
-		return err
+		return 0, err
 	}
 	for first < last {
 		middle := (first + last + 1) / 2
 		made, err := created(middle)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if made <= at {
 			first = middle
@@ -222,8 +232,5 @@ func (c *conn) setMoment(t time.Time) error {
 			last = middle - 1
 		}
 	}
-	if err := c.do("DELETE FROM temp.volvox_moment"); err != nil {
-		return err
-	}
-	return c.do("INSERT INTO temp.volvox_moment VALUES ($1)", first)
+	return first, nil
 }

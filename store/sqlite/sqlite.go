@@ -157,12 +157,14 @@ func (d *driver) Exec(ctx context.Context, m store.Meta, stmt string, args []any
 
 // View is store.Driver's.
 func (d *driver) View(ctx context.Context, look store.Look, f func(store.Conn) error) error {
+	latest := false
 	if !look.At.IsZero() {
-		if err := d.passed(look.At); err != nil {
+		var err error
+		if latest, err = d.passed(look.At); err != nil {
 			return err
 		}
 	}
-	return d.readers.view(ctx, look, f)
+	return d.readers.view(ctx, look, latest, f)
 }
 
 // Close is store.Driver's.

@@ -121,8 +121,9 @@ func (rs *readers) close() error {
 	return errors.Join(errs...)
 }
 
-// view runs f on a snapshot.
-func (rs *readers) view(ctx context.Context, look store.Look, f func(store.Conn) error) error {
+// view runs f on a snapshot. latest makes the moment that it shows the last
+// there is.
+func (rs *readers) view(ctx context.Context, look store.Look, latest bool, f func(store.Conn) error) error {
 	kind := kindOf(look)
 	c, err := rs.take(ctx, kind)
 	if err != nil {
@@ -135,12 +136,17 @@ func (rs *readers) view(ctx context.Context, look store.Look, f func(store.Conn)
 	}
 	timer := time.AfterFunc(limit, func() { v.stop(errSlowView(limit)) })
 	unwatch := context.AfterFunc(ctx, func() { v.stop(volvox.AsError(context.Cause(ctx))) })
+	unbound := func() {}
+	if look.Asked {
+		unbound = v.bound()
+	}
 	defer func() {
+		unbound()
 		timer.Stop()
 		unwatch()
 		rs.give(kind, c, v.finish())
 	}()
-	if err := c.begin(look, kind, &v.session); err != nil {
+	if err := c.begin(look, kind, latest, &v.session); err != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		return v.fail(err)
@@ -157,7 +163,7 @@ func (rs *readers) view(ctx context.Context, look store.Look, f func(store.Conn)
 }
 
 // begin opens the snapshot and sets the moment.
-func (c *conn) begin(look store.Look, kind int, s *session) error {
+func (c *conn) begin(look store.Look, kind int, latest bool, s *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over != nil {
@@ -179,7 +185,7 @@ func (c *conn) begin(look store.Look, kind int, s *session) error {
 	if kind == askPresent || kind == askPast {
 		s.typed = c.describe
 	}
-	return c.setMoment(look.At)
+	return c.setMoment(look.At, latest)
 }
 
 // view is a session that may be stopped from outside.

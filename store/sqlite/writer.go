@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,10 @@ const (
 	maxGroup   = 512  // closures in one commit
 	checkEvery = 32   // commits between two looks at the length of the WAL
 	maxFrames  = 4000 // pages of the WAL that start a checkpoint
+
+	busyLimit = 5 * time.Second // how long another program may hold the file
+	tolerance = 1000            // microseconds that the times of a burst of transactions may run ahead
+	allTables = ""              // in a set of changed tables: all of them
 )
 
 // writer owns the one connection that writes. The goroutine that runs loop
@@ -33,53 +38,70 @@ type writer struct {
 	conn    *conn
 	group   *group
 	backlog []*group
-	running *request // whose statement may ask for its number
-	last    int64    // the last number given in this group
-	lastAt  int64    // and its time
-	commits int      // since the last look at the WAL
-	broken  error    // why nothing is written any more
+	running *request         // whose statement may ask for its number
+	last    int64            // the last number given in this group
+	lastAt  int64            // and its time
+	changed map[string]int64 // the last transaction of this group on a table
+	commits int              // since the last look at the WAL
+	broken  error            // why nothing is written any more
 	commit  func() error
 	timer   *time.Timer
 
 	mu    sync.Mutex // guards the closure being run, against the timer
 	turn  *request
-	since time.Time
+	looks int // how often the timer has seen it run
 
 	inflight  atomic.Int64 // when the group being written began, 0: none is
+	behind    atomic.Int64 // when the clock was found to be behind the last transaction, 0: it is not
 	committed feed
 }
 
 // feed tells who waits that there is a new transaction.
 type feed struct {
-	mu   sync.Mutex
-	last int64
-	next chan struct{} // nil: nobody waits
-	shut bool          // there will be no more
+	mu      sync.Mutex
+	last    int64
+	at      int64            // its time
+	changed map[string]int64 // the last transaction on a table
+	before  int64            // the last one that may have changed those not in changed
+	next    chan struct{}    // nil: nobody waits
+	shut    bool             // there will be no more
 }
 
-func (f *feed) publish(tx int64) {
+func (f *feed) publish(tx, at int64, changed map[string]int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if tx == f.last {
 		return
 	}
-	f.last = tx
+	f.last, f.at = tx, at
+	if n, ok := changed[allTables]; ok {
+		clear(f.changed)
+		f.before = n
+	}
+	maps.Copy(f.changed, changed)
 	if f.next != nil {
 		close(f.next)
 		f.next = nil
 	}
 }
 
-func (f *feed) look() (int64, <-chan struct{}) {
+func (f *feed) look(tables []string) (last, changed int64, next <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, t := range tables {
+		tx, ok := f.changed[t]
+		if !ok {
+			tx = f.before
+		}
+		changed = max(changed, tx)
+	}
 	if f.next == nil {
 		f.next = make(chan struct{})
 		if f.shut {
 			close(f.next)
 		}
 	}
-	return f.last, f.next
+	return f.last, changed, f.next
 }
 
 // close wakes who waits, for good.
@@ -93,10 +115,10 @@ func (f *feed) close() {
 	}
 }
 
-func (f *feed) position() int64 {
+func (f *feed) position() (tx, at int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.last
+	return f.last, f.at
 }
 
 func newWriter(path string, o Options) (*writer, error) {
@@ -105,7 +127,9 @@ func newWriter(path string, o Options) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{options: o, conn: c, queue: make(chan *request, 1024), ended: make(chan struct{})}
+	c.SetBusyTimeout(busyLimit)
+	w := &writer{options: o, conn: c, queue: make(chan *request, 1024), ended: make(chan struct{}), changed: map[string]int64{}}
+	w.committed.changed = map[string]int64{}
 	w.commit = func() error { return c.do("COMMIT") }
 	if err := w.recall(); err != nil {
 		return nil, errors.Join(err, c.close())
@@ -133,16 +157,18 @@ func (w *writer) recall() error {
 		return err
 	}
 	w.lastAt, err = w.conn.number("SELECT created_at FROM transactions WHERE tx = $1", w.last)
-	w.committed.last = w.last
+	w.committed.last, w.committed.at, w.committed.before = w.last, w.lastAt, w.last
+	w.compare(w.options.Now().UnixMicro())
 	return err
 }
 
 // number is the SQL function volvox_tx: the number of the transaction being
-// run, which it has from its first write on.
+// run, which it has from its first write on; NULL, which no column tx takes,
+// if none is.
 func (w *writer) number(sqlite.Context, []sqlite.Value) (sqlite.Value, error) {
 	r := w.running
 	if r == nil {
-		return sqlite.Value{}, errors.New("no transaction is being run")
+		return sqlite.Value{}, nil // the library takes an error for a result
 	}
 	if r.tx == 0 {
 		r.tx = w.last + 1
@@ -173,20 +199,40 @@ func (w *writer) do(r *request) (int64, error) {
 	return r.changed, nil
 }
 
-// passed returns when all transactions up to the moment are committed.
-func (w *writer) passed(t time.Time) error {
-	if t.After(w.options.Now()) {
-		return store.ErrFuture(t)
+// compare looks whether the clock has been set back to before the last
+// transaction, which makes times ambiguous until it has caught up.
+func (w *writer) compare(now int64) {
+	behind := w.behind.Load()
+	switch {
+	case now > w.lastAt:
+		w.behind.Store(0)
+	case now < w.lastAt-tolerance && (behind == 0 || now < behind):
+		w.behind.Store(now)
 	}
-	if began := w.inflight.Load(); began == 0 || began > t.UnixMicro() {
-		return nil
+}
+
+// passed returns when all transactions up to the moment are committed. A
+// moment since the clock was set back is the latest: what was committed
+// before it was committed at a later time.
+func (w *writer) passed(t time.Time) (latest bool, err error) {
+	_, at := w.committed.position()
+	now, micros := w.options.Now(), t.UnixMicro()
+	if t.After(now) && micros > at {
+		return false, store.ErrFuture(t)
 	}
-	_, err := w.do(&request{ctx: context.Background(), f: func(store.Conn) error { return nil }})
-	return err
+	behind := w.behind.Load()
+	latest = behind != 0 && behind <= micros && micros < at && !t.After(now)
+	if began := w.inflight.Load(); began == 0 || began > micros {
+		return latest, nil
+	}
+	_, err = w.do(&request{ctx: context.Background(), f: func(store.Conn) error { return nil }})
+	return latest, err
 }
 
 // Committed is store.Driver's.
-func (w *writer) Committed() (int64, <-chan struct{}) { return w.committed.look() }
+func (w *writer) Committed(tables ...string) (last, changed int64, next <-chan struct{}) {
+	return w.committed.look(tables)
+}
 
 // stop lets the writer finish what waits; false if that was done before.
 func (w *writer) stop() bool {

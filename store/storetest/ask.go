@@ -141,6 +141,7 @@ func testAskSecrets(t *testing.T, open Open) {
 			"SELECT k, l FROM peek", "SELECT max(key) FROM goods", "SELECT substr(key, 1, 3) FROM goods",
 			"SELECT 'found hunter' FROM goods WHERE key LIKE 'h%'", "WITH goods AS (SELECT * FROM goods_history) SELECT * FROM goods",
 			"WITH x AS (SELECT * FROM goods) SELECT key FROM x", "SELECT (SELECT key FROM goods WHERE name = 'a')",
+			"WITH x AS (SELECT key FROM main \ufeff.goods) SELECT key FROM x", "WITH x AS (SELECT key FROM main \ufeff. goods_history) SELECT key FROM x",
 			"SELECT json_object('k', key) FROM goods", "SELECT key FROM goods UNION SELECT key FROM goods_history",
 		} {
 			_, rows, err := tryAsk(db, store.Question{SQL: sql, AsOf: at})

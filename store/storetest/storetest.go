@@ -35,8 +35,8 @@ func Run(t *testing.T, open Open) {
 		{"Migrations", testMigrations}, {"Documentation", testDocumentation}, {"AddColumn", testAddColumn},
 		{"History", testHistory}, {"AppendOnly", testAppendOnly}, {"Replace", testReplace}, {"References", testReferences},
 		{"Past", testPast}, {"PastRefusals", testPastRefusals}, {"PastViews", testPastViews}, {"PastStands", testPastStands},
-		{"Ask", testAsk}, {"AskRefusals", testAskRefusals}, {"AskHints", testAskHints}, {"AskSecrets", testAskSecrets}, {"AskLimits", testAskLimits}, {"AskPast", testAskPast},
-		{"Watch", testWatch}, {"WatchPositions", testWatchPositions}, {"WatchWriters", testWatchWriters},
+		{"Ask", testAsk}, {"AskRefusals", testAskRefusals}, {"AskHints", testAskHints}, {"AskSecrets", testAskSecrets}, {"AskLimits", testAskLimits}, {"AskBounds", testAskBounds}, {"Namesakes", testNamesakes}, {"AskPast", testAskPast},
+		{"Watch", testWatch}, {"WatchPositions", testWatchPositions}, {"WatchWriters", testWatchWriters}, {"WatchOthers", testWatchOthers}, {"NothingWritten", testNothingWritten},
 		{"Random", testRandom},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.f(t, open) })
