@@ -119,9 +119,9 @@ func (in *inside) disableIPv6() error {
 	})
 }
 
-// configure gives the instance's end its address and its route, and removes
-// what an earlier address has left.
-func (in *inside) configure(addr, gateway netip.Addr) error {
+// configure gives the instance's end its address and its routes, which lead to
+// the range and to nowhere else, and removes what an earlier address has left.
+func (in *inside) configure(addr, gateway netip.Addr, addrs netip.Prefix) error {
 	lo, err := in.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
@@ -152,10 +152,22 @@ func (in *inside) configure(addr, gateway netip.Addr) error {
 	index := link.Attrs().Index
 	for _, r := range []*netlink.Route{
 		{LinkIndex: index, Dst: hostNet(gateway), Scope: netlink.SCOPE_LINK},
-		{LinkIndex: index, Gw: gateway.AsSlice(), Src: addr.AsSlice()},
+		{LinkIndex: index, Dst: netOf(addrs), Gw: gateway.AsSlice(), Src: addr.AsSlice()},
 	} {
 		if err := in.RouteReplace(r); err != nil {
 			return fmt.Errorf("add the route %v: %w", r, err)
+		}
+	}
+	routes, err := in.RouteList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list the routes: %w", err)
+	}
+	for _, r := range routes {
+		if dst, ok := prefixOf(r.Dst); ok && (dst == addrs || dst.Addr() == gateway) {
+			continue
+		}
+		if err := in.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("remove the route %v: %w", r, err)
 		}
 	}
 	return nil

@@ -3,14 +3,17 @@
 //
 // An instance lives in a network namespace, bind-mounted at
 // Run/netns/<instance>. A veth pair joins it to the machine: "eth0" inside has
-// the instance's address as a /32 and a default route to the gateway; the end
+// the instance's address as a /32 and a route for the range by the gateway; the end
 // on the machine has the gateway's address, the first of the range, and a /32
 // route to the instance. There is no bridge: members reach each other, and
 // themselves by their own address, through the machine's routes.
 //
 // The range is closed:
-//   - a member's packet to an address outside of the range is answered as
-//     unreachable, by a rule on its source, so nothing leaves the machine;
+//   - a member has no route to any address outside of the range, those of the
+//     machine included, and a filter refuses what it sends there all the same;
+//     besides, the machine answers it as unreachable, by a rule on its source;
+//   - a member cannot call on the machine by the gateway either: only its
+//     answers pass (see guard);
 //   - a packet to an address of the range that no instance has is answered
 //     likewise, by a route under all the others;
 //   - a packet with another source than the instance's own is dropped
@@ -144,7 +147,10 @@ func (n *Network) attach(id string, addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if err := in.configure(addr, n.gateway); err != nil {
+	if err := in.guard(n.gateway, n.addrs); err != nil {
+		return err
+	}
+	if err := in.configure(addr, n.gateway, n.addrs); err != nil {
 		return err
 	}
 	return n.configure(link, addr)
