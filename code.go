@@ -122,7 +122,7 @@ var codeDocs = []CodeDoc{
 	{NoCPU, KindCapacity, "No machine has this many CPUs.", "Ask for less with --cpu."},
 	{NoStorage, KindCapacity, "No machine has this much disk space free.", "Ask for less with --storage, or free disk space."},
 	{NoAddress, KindCapacity, "The network range of the machine has no free address for another instance.", "Delete something, or choose a larger --network."},
-	{DiskFull, KindCapacity, "The disk is full.", "Free disk space; nothing acknowledged was lost, and work goes on by itself."},
+	{DiskFull, KindCapacity, "The disk is full.", "Free disk space, then try again; nothing that was acknowledged is lost."},
 	{SubnetTaken, KindConflict, "The network range asked for overlaps a route of this machine.", "Choose another --network inside 100.64.0.0/10, or leave it out."},
 	{PortTaken, KindConflict, "Another program listens on this address.", "Choose another port, or leave the flag out."},
 	{MissingProgram, KindUnavailable, "A program that Volvox runs is not installed.", "`volvox doctor` lists what is missing and how to install it."},
@@ -148,7 +148,7 @@ var codeDocs = []CodeDoc{
 	{Timeout, KindTimeout, "It was not done in time.", "Try again; what had been acknowledged stays."},
 	{StillRunning, KindTimeout, "The command stopped waiting; the work goes on.", "`volvox sql \"SELECT id, name, status FROM workflows\"` shows it."},
 	{Cancelled, KindCancelled, "The caller gave up.", "Nothing."},
-	{Corrupt, KindCorrupt, "Stored data is not what it must be.", "Restore the kernel from a backup; `volvox doctor` says what is damaged."},
+	{Corrupt, KindCorrupt, "Stored data is not what it must be.", "Restore the file that the error names from its backup."},
 	{Unavailable, KindUnavailable, "A part of the computer does not answer.", "Try again in a moment; `volvox status` says which part."},
 	{Internal, KindInternal, "Something unexpected failed: a bug, or a fault of the machine.", "Look at the cause, and report it."},
 }

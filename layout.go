@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // DefaultData is the data directory when nobody names one.
@@ -64,6 +67,24 @@ func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
 
 // Containerd is the state of our containerd.
 func (l Layout) Containerd() string { return filepath.Join(l.Data, "containerd") }
+
+// Volumes is where the data of instances is kept, a directory for each.
+func (l Layout) Volumes() string { return filepath.Join(l.Data, "volumes") }
+
+// Made says whether the data directory is a computer's: whether one was ever
+// started on it, and was not removed since.
+func (l Layout) Made() bool {
+	for _, mark := range []string{l.Kernel(), l.SecretKey(), l.Home()} {
+		if _, err := os.Lstat(mark); err == nil {
+			return true
+		}
+	}
+	// All that is left of a start that failed early, after a reboot: a lock
+	// with the number of a process, which no other program's lock needs to be.
+	pid, err := os.ReadFile(l.Lock())
+	_, wrong := strconv.Atoi(strings.TrimSpace(string(pid)))
+	return err == nil && wrong == nil
+}
 
 // Home is the file in Run that names Data.
 func (l Layout) Home() string { return filepath.Join(l.Run, "data") }

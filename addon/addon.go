@@ -85,7 +85,7 @@ func (a *Addon) Topology(name string, replicas int) (Topology, error) {
 			return t, nil
 		}
 		names = append(names, t.Name)
-		allowed = append(allowed, t.Name+" has "+between(least, most)+" members")
+		allowed = append(allowed, t.Name+" has "+between(least, most))
 	}
 	e := volvox.Errorf(volvox.UnknownTopology, "%s cannot have %d members", a.Name, replicas)
 	for _, n := range names {
@@ -112,10 +112,14 @@ func (t Topology) Replicas() (least, most int) {
 }
 
 func between(least, most int) string {
-	if least == most {
-		return fmt.Sprint(least)
+	switch {
+	case most == 1:
+		return "1 member"
+	case least == most:
+		return fmt.Sprintf("%d members", least)
+	default:
+		return fmt.Sprintf("%d to %d members", least, most)
 	}
-	return fmt.Sprintf("%d to %d", least, most)
 }
 
 // thereAre lists what there is to choose from.

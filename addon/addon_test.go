@@ -140,9 +140,9 @@ func TestTopology(t *testing.T) {
 		{"", 5, "group", ""},
 		{"group", 0, "group", ""},
 		{"group", 3, "group", ""},
-		{"", 6, "", "small cannot have 6 members: alone has 1 members, group has 2 to 5 members"},
-		{"alone", 2, "", "small cannot have 2 members in the topology alone: alone has 1 members, group has 2 to 5 members"},
-		{"groop", 2, "", `small has no topology "groop" (did you mean group?): alone has 1 members, group has 2 to 5 members`},
+		{"", 6, "", "small cannot have 6 members: alone has 1 member, group has 2 to 5 members"},
+		{"alone", 2, "", "small cannot have 2 members in the topology alone: alone has 1 member, group has 2 to 5 members"},
+		{"groop", 2, "", `small has no topology "groop" (did you mean group?): alone has 1 member, group has 2 to 5 members`},
 	} {
 		got, err := a.Topology(c.name, c.replicas)
 		switch {

@@ -88,7 +88,7 @@ func load(dir fs.FS, folder string) (*Addon, error) {
 		name = "in this directory"
 	}
 	if err := l.read(); err != nil {
-		return nil, fmt.Errorf("read the addon %s: %w", name, err)
+		return nil, volvox.Errorf(volvox.BadFile, "the addon %s cannot be read", name).From(err).About(volvox.Ref{Kind: "addon", Name: name})
 	}
 	// References can be followed only between files that have their shape.
 	shapely := l.faults.Len() == 0
@@ -109,7 +109,7 @@ func load(dir fs.FS, folder string) (*Addon, error) {
 			count = fmt.Sprintf("%d faults", n)
 		}
 		return nil, volvox.Errorf(volvox.BadFile, "the addon %s has %s", name, count).
-			From(err).WithTry("mend the lines named; docs/reference/addon.md describes every key")
+			From(err).About(volvox.Ref{Kind: "addon", Name: name}).WithTry("mend the lines named; docs/reference/addon.md describes every key")
 	}
 	return a, nil
 }

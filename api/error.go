@@ -77,7 +77,8 @@ func explainInvalid(_ huma.Context, _ string, v any) (any, error) {
 	if causes == nil {
 		causes = []string{m.Detail}
 	}
-	return volvox.Errorf(volvox.BadInput, "the request is not what this route takes").Because("%s", strings.Join(causes, "; ")), nil
+	return volvox.Errorf(volvox.BadInput, "the request is not what this route takes").Because("%s", strings.Join(causes, "; ")).
+		WithTry("look at /openapi.json for what it takes; a body is sent with Content-Type: application/json"), nil
 }
 
 // errorResponse documents the one error of all operations.

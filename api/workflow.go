@@ -153,12 +153,12 @@ func (f *follower) progress(c store.Change, w workflow.Info) error {
 		return nil
 	}
 	name, message := text("name"), text("message")
-	if message == "" {
-		message = text("phase")
-	}
 	if f.last[name] == message || c.Op == "delete" {
 		return nil
 	}
 	f.last[name] = message
+	if message == "" { // what it is then, the steps say
+		return nil
+	}
 	return f.out.event(0, "progress", Progress{Ref: volvox.Ref{Kind: "instance", Project: w.Project, Name: name}, Message: message})
 }

@@ -64,6 +64,16 @@ func (a *app) completeInstances(cmd *cobra.Command, args []string, _ string) ([]
 	})
 }
 
+func (a *app) completeWorkflows(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.names(cmd, len(args) > 0, func(ctx context.Context, c *client.Client) (found []string) {
+		all, _ := c.Workflows(ctx, "", "", 50)
+		for _, w := range all {
+			found = append(found, w.ID+"\t"+w.Name+" "+w.Subject+", "+string(w.Status))
+		}
+		return found
+	})
+}
+
 func databaseNames(ctx context.Context, c *client.Client) (found []string) {
 	all, _ := c.Databases(ctx)
 	for _, d := range all {

@@ -212,20 +212,30 @@ func (a *app) dbWait() *cobra.Command {
 	}, append(oneFormats, "name")...)
 }
 
+// deleted is a database that is not there any more.
+type deleted struct {
+	Project string       `json:"project"`
+	Name    string       `json:"name"`
+	Phase   volvox.Phase `json:"phase"`
+}
+
 // sayPhase ends a change of a database: on stdout, what it is now.
 func (a *app) sayPhase(ctx context.Context, c *client.Client, name string) error {
 	d, err := c.Database(ctx, name)
-	if volvox.CodeOf(err) == volvox.NotFound {
-		d.Name, d.Project, d.Phase = name, a.project, volvox.Deleted
+	gone := volvox.CodeOf(err) == volvox.NotFound
+	if gone {
+		d.Phase = volvox.Deleted
 	} else if err != nil {
 		return err
 	}
-	switch a.output {
-	case "table":
+	switch {
+	case a.output == "table":
 		p := phaseCell(d.Phase)
 		fmt.Fprintf(a.Out, "%s is %s\n", name, a.painter(a.OutTTY)(p.color, p.text))
-	case "name":
+	case a.output == "name":
 		fmt.Fprintln(a.Out, name)
+	case gone: // nothing else is known of it
+		return showOne(a, deleted{a.project, name, volvox.Deleted}, nil)
 	default:
 		return showOne(a, d, nil)
 	}

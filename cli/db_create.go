@@ -28,8 +28,9 @@ func (a *app) dbCreate() *cobra.Command {
 		Example: `  volvox db create shop --engine postgresql
   volvox db create shop --engine postgresql --replicas 2 --memory 1Gi --param max_connections=200
   volvox db create cache --engine redis --plan`,
-		Long: "Ctrl-C stops waiting, with exit code 7; the work goes on.",
-		Args: takes("NAME"),
+		Long:              "Ctrl-C stops waiting, with exit code 7; the work goes on.",
+		Args:              takes("NAME"),
+		ValidArgsFunction: cobra.NoFileCompletions, // a new name
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := f.wish(cmd, args[0])
 			if err != nil {
@@ -55,6 +56,9 @@ func (f *createFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.storage, "storage", "", "`bytes`, such as 10Gi (default the addon's)")
 	fl.BoolVar(&f.plan, "plan", false, "only say what would be done")
 	fl.BoolVar(&f.detach, "detach", false, "return at once; the work goes on")
+	for _, name := range []string{"engine", "version", "topology", "replicas", "param", "cpu", "memory", "storage"} {
+		cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
 	inGroup(cmd, headingWhat, "engine", "version", "topology", "replicas", "param")
 	inGroup(cmd, headingSize, "cpu", "memory", "storage")
 	inGroup(cmd, headingHow, "plan", "detach")

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ func locked(t *testing.T) (data string, unlock func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fmt.Fprintln(f, os.Getpid())
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,9 @@ func (a *app) end(err error) int {
 		return int(code)
 	}
 	e := volvox.AsError(err)
+	if doc, ok := e.Code.Explain(); ok && len(e.Try) == 0 && e.Code != volvox.Cancelled {
+		e = e.WithTry("%s", doc.Try) // each error says what to try
+	}
 	if a.output == "json" || a.output == "jsonl" || jsonAsked(a.args) {
 		b, _ := json.Marshal(e)
 		fmt.Fprintf(a.Err, "%s\n", b)
@@ -112,13 +115,23 @@ func (a *app) printError(e *volvox.Error) {
 	}
 }
 
-// exact makes a command that can be copied of a hint: it names the data
-// directory if that is not the default one.
+// exact makes the commands in a hint ones that can be copied: they name the
+// data directory if that is not the default one.
 func (a *app) exact(hint string) string {
-	rest, ok := strings.CutPrefix(hint, "volvox ")
-	if !ok || a.data == "" || a.data == volvox.DefaultData || strings.Contains(hint, "--data") ||
-		strings.HasPrefix(rest, "explain") || strings.HasPrefix(rest, "help") || strings.HasSuffix(rest, "--help") {
+	if a.data == "" || a.data == volvox.DefaultData || strings.Contains(hint, "--data") || strings.HasSuffix(hint, "--help") {
 		return hint
 	}
-	return "volvox --data " + a.data + " " + rest
+	words := strings.SplitAfter(hint, " ")
+	for i := 0; i+1 < len(words); i++ {
+		if before := strings.TrimRight(words[i], " "); before != "volvox" && before != "`volvox" {
+			continue
+		}
+		name := strings.TrimRight(words[i+1], " ,;`")
+		for _, c := range a.root.Commands() {
+			if c.Name() == name && c.GroupID != groupHelp {
+				words[i] += "--data " + a.data + " "
+			}
+		}
+	}
+	return strings.Join(words, "")
 }

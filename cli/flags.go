@@ -32,6 +32,9 @@ func (a *app) globalFlags(root *cobra.Command) {
 func (a *app) checkGlobals(cmd *cobra.Command) error {
 	a.data = cmp.Or(a.data, a.Getenv("VOLVOX_DATA"), volvox.DefaultData)
 	a.formats = outputsOf(cmd)
+	if a.output == "wide" && !slices.Contains(a.formats, "wide") {
+		a.output = "table" // there is no more to show
+	}
 	for _, c := range []struct {
 		flag, value string
 		allowed     []string
@@ -93,8 +96,16 @@ func inGroup(cmd *cobra.Command, heading string, names ...string) {
 // badFlag explains a flag that could not be read.
 func badFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
-		return usage(cmd, "%s", strings.TrimPrefix(err.Error(), "invalid argument "))
+	var bare *pflag.ValueRequiredError
+	var wrong *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &bare):
+		return usage(cmd, "--%s needs a value", bare.GetFlag().Name)
+	case errors.As(err, &wrong):
+		kind := map[string]string{"int": "a whole number", "bool": "true or false"}[wrong.GetFlag().Value.Type()]
+		return usage(cmd, "--%s cannot be %q", wrong.GetFlag().Name, wrong.GetValue()).Because("it is %s", cmp.Or(kind, wrong.Unwrap().Error()))
+	case !errors.As(err, &unknown):
+		return usage(cmd, "%s", err.Error())
 	}
 	name := unknown.GetSpecifiedName()
 	var known []string

@@ -22,6 +22,7 @@ type progress struct {
 	mu    sync.Mutex
 	since time.Time // the last step was done
 	doing string
+	said  map[string]bool // lines about what is going on, where each stays
 	drawn bool
 }
 
@@ -31,7 +32,7 @@ const redraw = 200 * time.Millisecond
 // follow shows a workflow until it has ended and returns how. When ctx ends
 // the command detaches: the workflow goes on, and the error says so.
 func (a *app) follow(ctx context.Context, c *client.Client, id string) (client.Workflow, error) {
-	p := &progress{w: a.Err, paint: a.painter(a.ErrTTY), live: a.ErrTTY, since: time.Now()}
+	p := &progress{w: a.Err, paint: a.painter(a.ErrTTY), live: a.ErrTTY, since: time.Now(), said: map[string]bool{}}
 	drawing, stop := context.WithCancel(ctx)
 	var drawn sync.WaitGroup
 	if p.live {
@@ -74,8 +75,9 @@ func (p *progress) progress(n client.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.doing = n.Ref.Name + ": " + n.Message
-	if !p.live {
-		fmt.Fprintf(p.w, "  %s\n", p.doing)
+	if !p.live && !p.said[p.doing] { // what is tried again and again is said once
+		p.said[p.doing] = true
+		fmt.Fprintf(p.w, "  %s\n", oneLine(p.doing))
 	}
 }
 
@@ -135,10 +137,12 @@ func definite[T any](ctx context.Context, ask func(context.Context) (T, error)) 
 // result is the error of a workflow that has ended.
 func result(w client.Workflow) error {
 	switch {
+	case w.Status == "Cancelled":
+		return volvox.Errorf(volvox.Busy, "the workflow %s was given up", w.ID).
+			Because("somebody asked for something else meanwhile, such as to delete %s", w.Subject).
+			WithTry("volvox db events %s", w.Subject)
 	case w.Error != nil && w.Status != "Succeeded":
 		return w.Error
-	case w.Status == "Cancelled":
-		return volvox.Errorf(volvox.Busy, "the workflow %s was cancelled", w.ID)
 	case w.Status == "Failed":
 		return volvox.Errorf(volvox.Internal, "the workflow %s failed", w.ID).WithTry("volvox workflow show %s", w.ID)
 	}

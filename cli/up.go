@@ -126,7 +126,7 @@ func (a *app) shutdown(ctx context.Context, c *client.Client, layout volvox.Layo
 }
 
 func (a *app) downAlone(ctx context.Context, layout volvox.Layout, purge bool) error {
-	if _, err := os.Stat(layout.Data); errors.Is(err, fs.ErrNotExist) {
+	if !layout.Made() {
 		fmt.Fprintf(a.Err, "there is no computer on %s\n", layout.Data)
 		return nil
 	}
@@ -152,7 +152,7 @@ func (a *app) saidDown(layout volvox.Layout, purge bool) {
 func lockFree(layout volvox.Layout) (bool, error) {
 	f, err := os.Open(layout.Lock())
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return true, nil
 	case errors.Is(err, fs.ErrPermission):
 		return false, volvox.Errorf(volvox.Denied, "you may not use the computer on %s", layout.Data).

@@ -81,6 +81,8 @@ func (a *app) workflowShow() *cobra.Command {
 		Short:   "Show a workflow.",
 		Example: "  volvox workflow show WORKFLOW\n  volvox workflow show WORKFLOW --output json",
 		Args:    takes("WORKFLOW"),
+
+		ValidArgsFunction: a.completeWorkflows,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				w, err := c.Workflow(cmd.Context(), args[0])
@@ -108,6 +110,8 @@ func (a *app) workflowSteps() *cobra.Command {
 		Short:   "List the recorded steps of a workflow, in order.",
 		Example: "  volvox workflow steps WORKFLOW\n  volvox workflow steps WORKFLOW --output json",
 		Args:    takes("WORKFLOW"),
+
+		ValidArgsFunction: a.completeWorkflows,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				steps, err := c.Steps(cmd.Context(), args[0])
@@ -145,6 +149,8 @@ func (a *app) workflowFollow() *cobra.Command {
 		Example: "  volvox workflow follow WORKFLOW\n  volvox workflow follow WORKFLOW --output json",
 		Long:    "The exit code says how the workflow ended.",
 		Args:    takes("WORKFLOW"),
+
+		ValidArgsFunction: a.completeWorkflows,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				w, err := a.follow(cmd.Context(), c, args[0])

@@ -79,7 +79,7 @@ func (s *Service) vacant(tx *store.Tx, b blueprint) error {
 	case there:
 		return volvox.Errorf(volvox.Exists, "there is a database %s already", c.Name).About(c.Ref()).
 			Because("it is %s, of engine %s %s, made at %s", c.Phase, c.Engine, c.Version, c.CreatedAt.Format(time.RFC3339)).
-			WithTry("choose another name").WithTry("volvox db show %s", c.Name)
+			WithTry("choose another name").WithTry("volvox db show %s", c.Name).WithTry("volvox db delete %s", c.Name)
 	}
 	var names []string
 	for _, p := range b.parts {

@@ -31,8 +31,7 @@ func TestCreate(t *testing.T) {
 	if c.Phase != volvox.Pending || c.Version != "2" || c.Topology != "replication" || c.CPUMillis != 200 || c.StorageBytes != 16<<20 || c.Workflow != id {
 		t.Errorf("the wish was filled in as %+v", c)
 	}
-	made, err := workflow.Open[Cluster](w.engine, id).Result(w.ctx)
-	w.must(err)
+	made := w.made(id)
 	if made.Phase != volvox.Running || made.ID != c.ID || made.Message != "" {
 		t.Errorf("the workflow returned %+v", made)
 	}
@@ -118,7 +117,7 @@ func TestCreateRefusals(t *testing.T) {
 		{"almost an engine", Wish{Name: "shop", Engine: "conter"}, volvox.UnknownEngine, "--engine counter"},
 		{"unknown version", Wish{Name: "shop", Engine: "counter", Version: "9"}, volvox.UnknownVersion, "2, 1"},
 		{"unknown topology", Wish{Name: "shop", Engine: "counter", Topology: "ring"}, volvox.UnknownTopology, "standalone"},
-		{"too many for the topology", Wish{Name: "shop", Engine: "counter", Topology: "standalone", Replicas: 2}, volvox.UnknownTopology, "standalone has 1 members"},
+		{"too many for the topology", Wish{Name: "shop", Engine: "counter", Topology: "standalone", Replicas: 2}, volvox.UnknownTopology, "standalone has 1 member,"},
 		{"too many replicas", Wish{Name: "shop", Engine: "counter", Replicas: 6}, volvox.UnknownTopology, "replication has 2 to 5 members"},
 		{"far too many replicas", Wish{Name: "shop", Engine: "counter", Replicas: 1000}, volvox.BadInput, "from 1 to 99"},
 		{"negative replicas", Wish{Name: "shop", Engine: "counter", Replicas: -1}, volvox.BadInput, "from 1 to 99"},

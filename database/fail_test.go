@@ -40,7 +40,7 @@ func TestCreateFails(t *testing.T) {
 			w.twin.plant(tc.at, tc.fault)
 			_, id, err := w.service.Create(w.ctx, shop)
 			w.must(err)
-			_, err = workflow.Open[Cluster](w.engine, id).Result(w.ctx)
+			_, err = workflow.Open[Target](w.engine, id).Result(w.ctx)
 			e := volvox.AsError(err)
 			if e == nil || e.Code != tc.code || !strings.Contains(e.Error(), tc.say) || len(e.Try) == 0 || e.Ref.Name != "shop" {
 				t.Errorf("got %+v, want %s with %q", e, tc.code, tc.say)

@@ -143,8 +143,19 @@ func (w *world) create(wish Wish) Cluster {
 	w.t.Helper()
 	_, id, err := w.service.Create(w.ctx, wish)
 	w.must(err)
-	c, err := workflow.Open[Cluster](w.engine, id).Result(w.ctx)
+	return w.made(id)
+}
+
+// made waits until a workflow has made a database, and returns that.
+func (w *world) made(id string) Cluster {
+	w.t.Helper()
+	t, err := workflow.Open[Target](w.engine, id).Result(w.ctx)
 	w.must(err)
+	c, err := w.service.Get(w.ctx, t.Project, t.Name)
+	w.must(err)
+	if c.ID != t.ID {
+		w.t.Fatalf("the workflow returned %+v, there is %+v", t, c)
+	}
 	return c
 }
 

@@ -92,7 +92,21 @@ func (s *System) closeAgent(ctx context.Context, how Ending) error {
 	return errors.Join(err, within(ctx, stopPatience, s.agent.Stop))
 }
 
+// closeRuntime lets go of the containers. Where there is none, nothing that
+// serves them goes on either.
 func (s *System) closeRuntime(ctx context.Context, how Ending) error {
+	if how == Leave {
+		err := within(ctx, stopPatience, func(ctx context.Context) error {
+			all, err := s.runtime.List(ctx)
+			if err == nil && len(all) == 0 {
+				how = Halt
+			}
+			return err
+		})
+		if err != nil {
+			s.log.WarnContext(ctx, "cannot tell whether containers run", "error", err)
+		}
+	}
 	switch how {
 	case Halt:
 		return within(ctx, stopPatience, s.runtime.Shutdown)

@@ -27,7 +27,7 @@ func Doctor(ctx context.Context, data string) ([]api.Check, error) {
 	for _, p := range programs {
 		checks = append(checks, checkProgram(ctx, p))
 	}
-	checks = append(checks, checkCgroups(), checkKernel(), checkClock(), checkDisk(l), checkMemory(), checkApt(), checkData(l))
+	checks = append(checks, checkCgroups(), checkKernel(), checkClock(), checkDisk(l), checkMemory(), checkApt(), checkData(l), checkAddons(l))
 	return checks, nil
 }
 
@@ -80,8 +80,22 @@ func checkProgram(ctx context.Context, p program) api.Check {
 	if err != nil {
 		return fail(p.name, "apt-get install --reinstall "+p.pkg, "%s does not run: %v", path, err)
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return ok(p.name, "%s", strings.TrimSpace(line))
+	return ok(p.name, "%s", versionLine(path, string(out)))
+}
+
+// versionLine is what a program says about its version: the first line, or
+// where that is only its path, the one named so.
+func versionLine(path, out string) string {
+	line, rest, _ := strings.Cut(strings.TrimSpace(out), "\n")
+	if strings.TrimSpace(line) != path+":" {
+		return strings.TrimSpace(line)
+	}
+	for line := range strings.Lines(rest) {
+		if name, version, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "Version" {
+			return strings.TrimSpace(version)
+		}
+	}
+	return path
 }
 
 func checkCgroups() api.Check {
@@ -164,7 +178,7 @@ func checkDisk(l volvox.Layout) api.Check {
 		dir = parentOf(dir)
 	}
 	free, all := int64(s.Bavail)*s.Bsize, int64(s.Blocks)*s.Bsize
-	message := fmt.Sprintf("%s free of %s at %s", gib(free), gib(all), dir)
+	message := fmt.Sprintf("%s free of %s at %s", volvox.ShowBytes(free), volvox.ShowBytes(all), dir)
 	switch {
 	case free < 1<<30:
 		return fail("disk", "free disk space, or name another directory with --data", "%s", message)
@@ -183,8 +197,6 @@ func parentOf(dir string) string {
 	return dir[:i]
 }
 
-func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
-
 func checkMemory() api.Check {
 	var s syscall.Sysinfo_t
 	if err := syscall.Sysinfo(&s); err != nil {
@@ -192,9 +204,9 @@ func checkMemory() api.Check {
 	}
 	total := int64(s.Totalram) * int64(s.Unit)
 	if total < 1<<30 {
-		return warn("memory", "use a machine with 2 GiB or more", "%s in all", gib(total))
+		return warn("memory", "use a machine with 2 GiB or more", "%s in all", volvox.ShowBytes(total))
 	}
-	return ok("memory", "%s in all", gib(total))
+	return ok("memory", "%s in all", volvox.ShowBytes(total))
 }
 
 // checkApt looks for a source of packages, from which images are made.
@@ -220,4 +232,19 @@ func checkData(l volvox.Layout) api.Check {
 		return warn("data", "chmod 700 "+l.Data, "%s can be read by other users", l.Data)
 	}
 	return ok("data", "%s", l.Data)
+}
+
+// checkAddons reads the addons that people have put into the data directory.
+func checkAddons(l volvox.Layout) api.Check {
+	own, broken, err := ownAddons(l)
+	switch {
+	case err != nil:
+		return warn("addons", "", "they cannot be read: %v", err)
+	case len(broken) > 0:
+		return fail("addons", "mend it, or move it away: "+ownDir(l), "%s", brokenWords(broken))
+	case len(own) > 0:
+		return ok("addons", "%d in %s, beside those that come with the program", len(own), ownDir(l))
+	default:
+		return ok("addons", "those that come with the program")
+	}
 }

@@ -66,8 +66,11 @@ func dataError(l volvox.Layout, err error) error {
 		return volvox.Errorf(volvox.DiskFull, "the data directory %s cannot be used", l.Data).From(err).
 			WithTry("df -h %s", l.Data)
 	case errors.Is(err, syscall.ENOTDIR):
-		return volvox.Errorf(volvox.BadInput, "%s is not a directory", l.Data).From(err).
+		return volvox.Errorf(volvox.BadInput, "%s is not a directory", l.Data).
 			WithTry("name a directory with --data")
+	case errors.Is(err, fs.ErrNotExist): // a file system of the kernel, such as /proc
+		return volvox.Errorf(volvox.BadInput, "no directory %s can be made", l.Data).From(err).
+			WithTry("name another directory with --data")
 	default:
 		return fmt.Errorf("open the data directory: %w", err)
 	}

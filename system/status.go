@@ -28,6 +28,28 @@ func (p *parts) set(name, state, message string) {
 	p.list = append(p.list, api.Part{Name: name, State: state, Message: message})
 }
 
+// ready says that a part is, and keeps what was noted about it meanwhile.
+func (p *parts) ready(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.list {
+		if p.list[i].Name == name {
+			p.list[i].State = api.PartReady
+		}
+	}
+}
+
+// note says something about a part that does not keep it from being ready.
+func (p *parts) note(name, message string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.list {
+		if p.list[i].Name == name {
+			p.list[i].Message = message
+		}
+	}
+}
+
 func (p *parts) complete() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,10 +72,10 @@ func (p *parts) look() ([]api.Part, bool) {
 // Status is the computer as a whole.
 func (s *System) Status(context.Context) api.Status {
 	list, ready := s.parts.look()
-	st := api.Status{Ready: ready, Version: volvox.Version, Data: s.layout.Data, API: s.layout.APISocket(), Machine: s.options.Name,
+	st := api.Status{Ready: ready, Version: volvox.Version, Data: s.layout.Data, API: s.layout.APISocket(),
 		PID: os.Getpid(), StartedAt: s.began, Parts: list}
 	if ready {
-		st.Network = s.where
+		st.Machine, st.Network = s.name, s.where
 	}
 	if s.tcp != nil {
 		st.Listen = s.tcp.Address()

@@ -5,6 +5,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +22,6 @@ import (
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/addon"
-	"github.com/volvox-os/volvox/addons"
 	"github.com/volvox-os/volvox/agent"
 	"github.com/volvox-os/volvox/agent/containerd"
 	"github.com/volvox-os/volvox/agent/image"
@@ -66,11 +67,14 @@ type System struct {
 	network   *network.Network
 	runtime   *containerd.Runtime
 	images    *image.Store
+	addons    []*addon.Addon
+	broken    map[string]error // addons that cannot be used, by name
 	agent     *agent.Agent
 
 	stopServing context.CancelFunc // ends serving and what runs beside it
 	serving     sync.WaitGroup
 	stop        chan Ending // what somebody asked for over the API
+	name        string      // of this machine
 	where       string      // the range in use
 }
 
@@ -96,9 +100,6 @@ func closed(o Options) (*System, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Name == "" {
-		o.Name = hostName()
-	}
 	l, err := volvox.LayoutOf(o.Data)
 	if err != nil {
 		return nil, err
@@ -121,6 +122,7 @@ func (s *System) all() []step {
 		{"network", s.openNetwork},
 		{"containers", s.openRuntime},
 		{"images", s.openImages},
+		{"addons", s.openAddons},
 		{"services", s.openServices},
 		{"agent", s.openAgent},
 		{"workflows", s.openWorkflows},
@@ -135,7 +137,7 @@ func (s *System) open(ctx context.Context, steps ...step) error {
 			s.parts.set(step.part, api.PartFailed, err.Error())
 			return err
 		}
-		s.parts.set(step.part, api.PartReady, "")
+		s.parts.ready(step.part)
 		s.log.DebugContext(ctx, "a part is ready", "part", step.part, "took", time.Since(began))
 	}
 	return nil
@@ -147,6 +149,11 @@ func (s *System) openMachine(context.Context) (err error) {
 	if os.Geteuid() != 0 {
 		return volvox.Errorf(volvox.Denied, "a computer needs root").
 			Because("this is user %d; containers and their network need root", os.Geteuid()).WithTry("sudo volvox up")
+	}
+	if s.options.Name != "" {
+		if err := volvox.CheckName("machine", s.options.Name); err != nil {
+			return err
+		}
 	}
 	if s.lock, err = takeLock(s.layout); err != nil {
 		return err
@@ -201,6 +208,9 @@ func (s *System) background(ctx context.Context, part string, f func(ctx context
 }
 
 func (s *System) openKernel(ctx context.Context) (err error) {
+	if err := s.kernelIsNotLost(); err != nil {
+		return err
+	}
 	if s.kernel, err = sqlite.Open(ctx, s.layout.Kernel()); err != nil {
 		return err
 	}
@@ -209,8 +219,50 @@ func (s *System) openKernel(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.secrets, err = secret.Open(ctx, s.kernel, s.layout.SecretKey())
+	if s.secrets, err = secret.Open(ctx, s.kernel, s.layout.SecretKey()); err != nil {
+		return err
+	}
+	s.name, err = s.nameOf(ctx)
 	return err
+}
+
+// kernelIsNotLost refuses a new kernel where data of instances is: to a
+// kernel that knows none of them they would be rubbish, to be removed.
+func (s *System) kernelIsNotLost() error {
+	for _, file := range []string{s.layout.Kernel(), s.layout.Kernel() + "-wal"} {
+		if f, err := os.Stat(file); err == nil && f.Size() > 0 {
+			return nil
+		}
+	}
+	kept, err := os.ReadDir(s.layout.Volumes())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(kept) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for data of instances: %w", err)
+	}
+	return volvox.Errorf(volvox.Corrupt, "the kernel %s is missing", s.layout.Kernel()).
+		Because("%s has data that belongs to databases which only that kernel knows", s.layout.Volumes()).
+		WithTry("restore %s from its backup", s.layout.Kernel()).
+		WithTry("move %s away, to begin anew without that data", s.layout.Volumes())
+}
+
+// nameOf is the name of this machine: the one that it has had, whatever the
+// host is called by now, since what runs here is known under it.
+func (s *System) nameOf(ctx context.Context) (string, error) {
+	known, err := machine.New(s.kernel).List(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := s.options.Name
+	if len(known) == 0 {
+		return cmp.Or(name, hostName()), nil
+	}
+	if name == "" || slices.ContainsFunc(known, func(m machine.Machine) bool { return m.Name == name }) {
+		return cmp.Or(name, known[0].Name), nil
+	}
+	return "", volvox.Errorf(volvox.Unsupported, "the name of this machine cannot be changed to %s", name).
+		Because("its instances are known to be on %s", known[0].Name).WithTry("leave --name out")
 }
 
 // openNetwork takes the range that the computer has, or chooses one for a new
@@ -247,7 +299,7 @@ func (s *System) rangeOf(ctx context.Context) (string, error) {
 		}
 		return string(b), err
 	}
-	m, err := machine.New(s.kernel).Get(ctx, s.options.Name)
+	m, err := machine.New(s.kernel).Get(ctx, s.name)
 	if volvox.IsKind(err, volvox.KindNotFound) {
 		return "", nil
 	}
@@ -265,38 +317,21 @@ func (s *System) openImages(ctx context.Context) (err error) {
 }
 
 // openServices makes what needs no start of its own.
-func (s *System) openServices(ctx context.Context) error {
-	known, err := addon.LoadAll(addons.FS)
-	if err != nil {
-		return err
-	}
-	own := filepath.Join(s.layout.Data, "addons")
-	if _, err := os.Stat(own); err == nil {
-		more, err := addon.LoadAll(os.DirFS(own))
-		if err != nil {
-			return volvox.Errorf(volvox.BadFile, "an addon in %s cannot be used", own).From(err).WithTry("mend it, or move it away")
-		}
-		known = append(known, more...)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := addon.Record(store.WithName(ctx, "boot"), s.kernel, known); err != nil {
-		return err
-	}
+func (s *System) openServices(context.Context) error {
 	s.machines = machine.New(s.kernel)
 	s.instances = instance.New(s.kernel, s.machines, s.secrets)
-	s.databases = database.New(database.Options{DB: s.kernel, Addons: known, Instances: s.instances, Machines: machine.List,
-		Secrets: s.secrets, Password: secret.Generate, Log: s.log})
+	s.databases = database.New(database.Options{DB: s.kernel, Addons: s.addons, Broken: s.broken, Instances: s.instances,
+		Machines: machine.List, Secrets: s.secrets, Password: secret.Generate, Log: s.log})
 	return nil
 }
 
 func (s *System) openAgent(ctx context.Context) error {
 	s.agent = agent.New(agent.Options{
-		Machine: machine.Machine{Name: s.options.Name, Range: s.where, Version: volvox.Version},
+		Machine: machine.Machine{Name: s.name, Range: s.where, Version: volvox.Version},
 		Control: s.instances, Runtime: s.runtime, Network: s.network, Images: s.images,
 		Data: s.layout.Data, Run: s.layout.Run, Log: s.log,
 	})
-	if err := s.agent.Start(volvox.WithActor(ctx, volvox.Actor("agent:"+s.options.Name))); err != nil {
+	if err := s.agent.Start(volvox.WithActor(ctx, volvox.Actor("agent:"+s.name))); err != nil {
 		return err
 	}
 	select {

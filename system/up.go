@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
+	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/api"
 )
 
@@ -69,8 +71,16 @@ func Up(ctx context.Context, o Options, ready func(api.Status)) error {
 // Down stops what a computer that is not up has left running: its instances
 // and its containerd. For that it boots it and ends it again. With purge it
 // removes all that the computer made, which needs no kernel that can be read.
+// Where no computer was made it is E_NOT_FOUND, and nothing is touched.
 func Down(ctx context.Context, data string, purge bool, log *slog.Logger) error {
 	o := Options{Data: data, Log: log}
+	l, err := volvox.LayoutOf(data)
+	if err != nil {
+		return err
+	}
+	if !l.Made() {
+		return volvox.Errorf(volvox.NotFound, "there is no computer on %s", l.Data).WithTry("name another directory with --data")
+	}
 	if !purge {
 		s, err := Open(ctx, o)
 		if err != nil {
@@ -82,7 +92,14 @@ func Down(ctx context.Context, data string, purge bool, log *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	if err := s.open(ctx, step{"machine", s.openMachine}, step{"network", s.openNetwork}, step{"containers", s.openRuntime}); err != nil {
+	steps := []step{{"machine", s.openMachine}, {"network", s.openNetwork}}
+	for _, trace := range []string{l.Containerd(), filepath.Join(l.Run, "containerd.toml")} {
+		if _, err := os.Lstat(trace); err == nil { // else it never had containers
+			steps = append(steps, step{"containers", s.openRuntime})
+			break
+		}
+	}
+	if err := s.open(ctx, steps...); err != nil {
 		return errors.Join(err, s.Close(context.WithoutCancel(ctx), Leave))
 	}
 	return s.Close(context.WithoutCancel(ctx), Purge)

@@ -23,19 +23,19 @@ func run() int {
 		Up: func(ctx context.Context, o cli.UpOptions) error {
 			stop() // up tells the two signals apart by itself
 			return system.Up(context.WithoutCancel(ctx), system.Options{
-				Data: o.Data, Network: o.Network, Listen: o.Listen, Name: o.Name, Log: logger(o.Talk),
+				Data: o.Data, Network: o.Network, Listen: o.Listen, Name: o.Name, Log: logger(o.Talk, slog.LevelInfo),
 			}, o.Ready)
 		},
 		Down: func(ctx context.Context, o cli.DownOptions) error {
-			return system.Down(ctx, o.Data, o.Purge, logger(o.Talk))
+			return system.Down(ctx, o.Data, o.Purge, logger(o.Talk, slog.LevelError))
 		},
 		Doctor: system.Doctor,
 	})
 }
 
-// logger writes what the computer has to say as text, a line each.
-func logger(w io.Writer) *slog.Logger {
-	level := slog.LevelInfo
+// logger writes what the computer has to say as text, a line each, from a
+// level on.
+func logger(w io.Writer, level slog.Level) *slog.Logger {
 	if os.Getenv("VOLVOX_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
