@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -89,6 +90,30 @@ func BenchmarkUpdate(b *testing.B) {
 					return err
 				})
 			})
+		})
+	}
+}
+
+// BenchmarkWatched writes while many watch another table.
+func BenchmarkWatched(b *testing.B) {
+	for _, watchers := range []int{0, 50} {
+		b.Run(fmt.Sprintf("insert/%d", watchers), func(b *testing.B) {
+			db := bench(b)
+			ctx, cancel := context.WithCancel(context.Background())
+			var group sync.WaitGroup
+			for range watchers {
+				changes := db.Watch(ctx, store.Now(), "events")
+				group.Go(func() {
+					for range changes {
+					}
+				})
+			}
+			each(b, 1, func(n int64) error {
+				_, err := db.Exec(context.Background(), "INSERT INTO steps"+insert, "w", n, output)
+				return err
+			})
+			cancel()
+			group.Wait()
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/store"
@@ -207,7 +208,11 @@ func (w *writer) call(r *request) (mine bool) {
 
 // save opens the savepoint of a closure before its first write.
 func (w *writer) save(r *request, st *statement) error {
-	r.tables = append(r.tables, st.tables...)
+	if r.tables == nil {
+		r.tables = slices.Clip(st.tables) // most closures have one statement
+	} else {
+		r.tables = append(r.tables, st.tables...)
+	}
 	if r.saved || r.single && !st.partial {
 		return nil
 	}

@@ -79,11 +79,12 @@ func open(path string, o Options) (_ *driver, err error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	w, err := newWriter(path, o)
+	rs := newReaders(path, o)
+	w, err := newWriter(path, o, rs)
 	if err != nil {
 		return nil, openError(path, err)
 	}
-	return &driver{writer: w, readers: newReaders(path, o), lock: lock}, nil
+	return &driver{writer: w, readers: rs, lock: lock}, nil
 }
 
 // takeLock holds PATH.lock for as long as the file it returns is open.

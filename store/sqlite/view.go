@@ -16,8 +16,9 @@ type readers struct {
 	path    string
 	options Options
 	pools   [4]pool
-	mu      sync.Mutex // guards idle and closed
+	mu      sync.Mutex // guards idle, closed and way
 	closed  bool
+	way     way
 }
 
 // pool holds connections of one kind.
@@ -35,7 +36,7 @@ const (
 )
 
 func newReaders(path string, o Options) *readers {
-	rs := &readers{path: path, options: o}
+	rs := &readers{path: path, options: o, way: way{open: map[*view]time.Time{}}}
 	for i := range rs.pools {
 		n := 4
 		if i == showPresent {
@@ -130,6 +131,10 @@ func (rs *readers) view(ctx context.Context, look store.Look, latest bool, f fun
 		return err
 	}
 	v := &view{session: session{conn: c, ctx: ctx}}
+	if err := rs.enter(ctx, v); err != nil {
+		rs.give(kind, c, true)
+		return err
+	}
 	limit := look.Limit
 	if limit == 0 {
 		limit = rs.options.ViewLimit
@@ -144,7 +149,9 @@ func (rs *readers) view(ctx context.Context, look store.Look, latest bool, f fun
 		unbound()
 		timer.Stop()
 		unwatch()
-		rs.give(kind, c, v.finish())
+		fit := v.finish()
+		rs.leave(v)
+		rs.give(kind, c, fit)
 	}()
 	if err := c.begin(look, kind, latest, &v.session); err != nil {
 		v.mu.Lock()

@@ -30,6 +30,7 @@ const (
 // one that runs it (Goexit) or has to be left behind (too slow).
 type writer struct {
 	options Options
+	readers *readers // who make way
 	queue   chan *request
 	ended   chan struct{} // closed when the role has ended
 	gate    sync.RWMutex  // guards closed and sending to queue
@@ -43,6 +44,7 @@ type writer struct {
 	lastAt  int64            // and its time
 	changed map[string]int64 // the last transaction of this group on a table
 	commits int              // since the last look at the WAL
+	patient int64            // the length of the WAL at which readers are to make way
 	broken  error            // why nothing is written any more
 	commit  func() error
 	timer   *time.Timer
@@ -121,14 +123,14 @@ func (f *feed) position() (tx, at int64) {
 	return f.last, f.at
 }
 
-func newWriter(path string, o Options) (*writer, error) {
+func newWriter(path string, o Options, rs *readers) (*writer, error) {
 	c, err := openConn(path, sqlite.OpenReadWrite, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
 		"recursive_triggers=ON", "wal_autocheckpoint=0", "journal_size_limit=67108864", "cache_size=-16000", "temp_store=MEMORY")
 	if err != nil {
 		return nil, err
 	}
 	c.SetBusyTimeout(busyLimit)
-	w := &writer{options: o, conn: c, queue: make(chan *request, 1024), ended: make(chan struct{}), changed: map[string]int64{}}
+	w := &writer{options: o, readers: rs, conn: c, queue: make(chan *request, 1024), ended: make(chan struct{}), changed: map[string]int64{}}
 	w.committed.changed = map[string]int64{}
 	w.commit = func() error { return c.do("COMMIT") }
 	if err := w.recall(); err != nil {
@@ -316,13 +318,23 @@ func (w *writer) checkpoint(mode string) (frames int64, err error) {
 
 // bound keeps the WAL short.
 func (w *writer) bound() {
-	if w.commits++; w.commits < checkEvery || w.broken != nil {
+	cleared := w.readers.cleared()
+	if w.commits++; w.broken != nil || w.commits < checkEvery && cleared == nil {
 		return
 	}
 	w.commits = 0
 	frames, err := w.checkpoint("NOOP")
 	if err == nil && frames > maxFrames {
 		_, err = w.checkpoint("PASSIVE")
+	}
+	switch {
+	case cleared != nil: // all of the WAL has been copied, and the next write begins it anew
+		w.readers.goOn(cleared)
+	case frames < longLog:
+		w.patient = longLog
+	case frames > w.patient:
+		w.patient = frames + longLog
+		w.readers.makeWay(frames > endlessLog)
 	}
 	if err != nil {
 		w.broken = errBroken(err)
