@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,12 +149,17 @@ func (a *app) saidDown(layout volvox.Layout, purge bool) {
 	fmt.Fprintf(a.Err, "the computer is down; its data is in %s\n", layout.Data)
 }
 
-// lockFree says whether no `volvox up` runs on the directory.
+// lockFree says whether no `volvox up` runs on the directory. One whose
+// directory was removed under it still has its socket.
 func lockFree(layout volvox.Layout) (bool, error) {
 	f, err := os.Open(layout.Lock())
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return true, nil
+		c, err := net.Dial("unix", layout.APISocket())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil, nil
 	case errors.Is(err, fs.ErrPermission):
 		return false, volvox.Errorf(volvox.Denied, "you may not use the computer on %s", layout.Data).
 			Because("its lock belongs to another user").WithTry("run the same command with sudo")
