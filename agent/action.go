@@ -147,32 +147,20 @@ func (k *keeper) stopAction() {
 // its result. c is the container of a job. An error means that there is no
 // result yet.
 func (k *keeper) perform(ctx context.Context, a instance.Action, c Container) error {
-	result, ended, err := k.a.dir.readRecord(a.ID)
+	result, recorded, err := k.a.dir.readRecord(a.ID)
 	if err != nil {
 		return err
 	}
-	if !ended {
-		var end end
-		if a.Place == instance.InJob {
-			end, err = k.runJob(ctx, a, c)
-		} else {
-			end, err = k.runExec(ctx, a)
-		}
-		if err != nil && ctx.Err() == nil && time.Now().After(k.attempt(a).limit) {
-			end, err = k.timedOut(a, &tail{also: k.log}), nil
-		}
-		if err != nil {
+	if !recorded {
+		if known := k.attempt(a).result; known != nil {
+			result = *known
+		} else if result, err = k.carryOut(ctx, a, c); err != nil {
 			return err
 		}
-		now := time.Now().UTC().Truncate(time.Microsecond)
-		result = a
-		result.Exit, result.Log, result.Output, result.EndedAt = &end.exit, end.log, end.output, &now
-		if err := k.a.dir.writeRecord(result); err != nil {
-			return err
-		}
-		k.log.note("action %s ended with exit code %d", a.Name, end.exit)
+		recorded = k.record(result)
 	}
-	if a.Place == instance.InJob {
+	// One whose result is not recorded is left, and removed afterwards.
+	if a.Place == instance.InJob && recorded {
 		if err := k.a.o.Runtime.Remove(ctx, string(k.id)+jobSuffix); err != nil {
 			return runtimeError("remove a job that has ended", err)
 		}
@@ -180,7 +168,42 @@ func (k *keeper) perform(ctx context.Context, a instance.Action, c Container) er
 	return k.deliver(ctx, result)
 }
 
-// deliver tells a recorded result until the control has it.
+// carryOut runs the action to its end, or past its time.
+func (k *keeper) carryOut(ctx context.Context, a instance.Action, c Container) (instance.Action, error) {
+	run := k.runExec
+	if a.Place == instance.InJob {
+		run = func(ctx context.Context, a instance.Action) (end, error) { return k.runJob(ctx, a, c) }
+	}
+	end, err := run(ctx, a)
+	if err != nil && ctx.Err() == nil && time.Now().After(k.attempt(a).limit) {
+		end, err = k.timedOut(a, &tail{also: k.log}), nil
+	}
+	if err != nil {
+		return instance.Action{}, err
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	a.Exit, a.Log, a.Output, a.EndedAt = &end.exit, end.log, end.output, &now
+	k.log.note("action %s ended with exit code %d", a.Name, end.exit)
+	return a, nil
+}
+
+// record makes a result durable. On a disk that is full, say, it is kept in
+// memory: the action is not run again while this agent lives.
+func (k *keeper) record(result instance.Action) bool {
+	err := k.a.dir.writeRecord(result)
+	if err == nil {
+		return true
+	}
+	k.a.o.Log.Error("the result of an action cannot be recorded", "action", result.ID, "error", err)
+	now := k.attempt(result)
+	now.result = &result
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attempts[result.ID] = &now
+	return false
+}
+
+// deliver tells a result until the control has it.
 func (k *keeper) deliver(ctx context.Context, result instance.Action) error {
 	wait := backoff{first: 200 * time.Millisecond, most: 10 * time.Second}
 	for {
@@ -255,11 +278,14 @@ func orElse(err, other error) error {
 	return other
 }
 
-// attempt is what is known of an action that was begun and has no result.
+// attempt is what is known of an action that was begun and has no result on
+// disk.
 type attempt struct {
 	limit time.Time // when it is timed out, counted from when it was first begun
 	lost  int       // how often it was begun in vain
 	why   error     // the last time
+
+	result *instance.Action // it has ended, which could not be recorded; else nil
 }
 
 func (k *keeper) attempt(a instance.Action) attempt {

@@ -256,3 +256,103 @@ func TestActionEndsTheProgram(t *testing.T) {
 		t.Errorf("it was called %d times", calls)
 	}
 }
+
+// A result that cannot be written down is told all the same, and the action
+// is not run again.
+func TestResultWithoutRecord(t *testing.T) {
+	for _, place := range []string{instance.InEngine, instance.InJob} {
+		t.Run(place, func(t *testing.T) {
+			w := newWorld(t)
+			dir := w.data + "/actions"
+			w.runtime.programs["break"] = func(p *process) int {
+				p.appendTo("/data/notes", "x")
+				if err := os.Remove(dir); err != nil {
+					p.say("%v", err)
+				}
+				return answer(p, `{"a":1}`)
+			}
+			w.start()
+			desired := map[string]instance.Desired{instance.InEngine: instance.Run, instance.InJob: instance.Halt}[place]
+			id := w.wish("a", desired, spec())
+			w.control.await(t, "it is there", func(rows map[string]instance.Instance) bool { return rows["a"].Observed > 0 })
+			w.act(id, "act", place, time.Minute, "break")
+			if r := w.result("act"); *r.Exit != 0 || string(r.Output) != `{"a":1}` {
+				t.Errorf("it ended with %d, answer %s, log %q", *r.Exit, r.Output, r.Log)
+			}
+			if got := w.file(id, "notes"); got != "x\n" {
+				t.Errorf("it ran %d times", strings.Count(got, "\n"))
+			}
+			w.want(id, instance.Run, nil)
+			w.reaches("a", volvox.Running, true)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			w.want(id, instance.Remove, nil)
+			w.disappears("a")
+			w.nothingLeft()
+		})
+	}
+}
+
+// What a job prints is bounded while it runs, and the end of it is kept.
+func TestJobLogIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.options.LogBytes = 10 << 10
+	release := make(chan struct{})
+	w.runtime.programs["chat"] = func(p *process) int {
+		for n := range 1000 {
+			p.say("line %04d of many", n)
+		}
+		p.appendTo("/data/notes", "x")
+		<-release
+		p.say("the end")
+		return 0
+	}
+	w.start()
+	id := w.wish("a", instance.Halt, spec())
+	w.reaches("a", volvox.Stopped, false)
+	w.act(id, "act", instance.InJob, time.Minute, "chat")
+	eventually(t, "it does not print", func() string {
+		if w.file(id, "notes") == "" {
+			return "nothing"
+		}
+		return ""
+	})
+	for range 3 {
+		w.agent.rotate()
+	}
+	var size int64
+	found, _ := filepath.Glob(filepath.Join(w.data, "logs", string(id)+jobSuffix+".log*"))
+	for _, f := range found {
+		if s, err := os.Stat(f); err == nil {
+			size += s.Size()
+		}
+	}
+	if len(found) > 2 || size > 30<<10 {
+		t.Errorf("%d files with %d bytes", len(found), size)
+	}
+	close(release)
+	r := w.result("act")
+	if !strings.HasSuffix(r.Log, "line 0999 of many\nthe end\n") || len(r.Log) < logTail-100 {
+		t.Errorf("its log is %d bytes: %q", len(r.Log), r.Log)
+	}
+	eventually(t, "its log is left", func() string {
+		found, _ := filepath.Glob(filepath.Join(w.data, "logs", string(id)+jobSuffix+"*"))
+		return strings.Join(found, " ")
+	})
+}
+
+// Secrets whose files would be one, or none, are refused.
+func TestSecretNames(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	for n, names := range [][]string{{"a/admin", "b/admin"}, {"a/.."}, {""}} {
+		s := spec()
+		s.Secrets = names
+		name := fmt.Sprint("a", n)
+		w.wish(name, instance.Halt, s)
+		if i := w.reaches(name, volvox.Failed, false); i.Code != volvox.BadInput {
+			t.Errorf("with the secrets %q it is %+v", names, i)
+		}
+	}
+}

@@ -187,7 +187,7 @@ func (a *Agent) override(ctx context.Context, m mode) error {
 		}
 	}
 	if m == clearing {
-		return errors.Join(a.clean(ctx), a.images.collect(ctx, true), a.dir.unmount())
+		return errors.Join(a.clean(ctx, true), a.images.collect(ctx, true), a.dir.unmount())
 	}
 	return a.reports.flush(ctx)
 }

@@ -3,10 +3,14 @@ package agent
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/instance"
@@ -239,7 +243,7 @@ func TestOrphans(t *testing.T) {
 		defer w.network.mu.Unlock()
 		left := strings.Join(w.files(), " ")
 		for _, id := range []string{string(a), "other", ".trash", "0123", "left"} {
-			if strings.Contains(left, id) || w.network.attached[id] != "" || w.running(volvox.ID(id)) {
+			if strings.Contains(left, "/"+id) || w.network.attached[id] != "" || w.running(volvox.ID(id)) {
 				return id
 			}
 		}
@@ -251,8 +255,92 @@ func TestOrphans(t *testing.T) {
 	// A row that goes without having been wished away.
 	w.control.change(func() { delete(w.control.rows, b) })
 	w.disappears("b")
-	eventually(t, "b is left", func() string { return strings.Join(w.files(), " ") })
+	eventually(t, "b is left", func() string {
+		return strings.Join(slices.DeleteFunc(w.files(), func(p string) bool { return strings.Contains(p, orphan) }), " ")
+	})
+	for _, id := range []volvox.ID{a, b} {
+		if kept := w.orphans(id); len(kept) != 1 || !exists(filepath.Join(kept[0], "data/served")) {
+			t.Errorf("of the volumes of %s, which nobody wished away, there are %v", id, kept)
+		}
+	}
+	if err := w.agent.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.nothingLeft()
+}
+
+// orphans are the directories in which the volumes of an instance are kept
+// that no row names.
+func (w *world) orphans(id volvox.ID) []string {
+	found, err := filepath.Glob(filepath.Join(w.data, "volumes", orphan+"*-"+string(id)))
+	if err != nil {
+		w.t.Error(err)
+	}
+	return found
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Volumes that no row names are deleted after a week, also by an agent that
+// has run that long, and the space they take is not counted as free.
+func TestOrphansAreKeptAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := os.MkdirAll(filepath.Join(w.data, "volumes/lost/data"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		eventually(t, "they are not put aside", func() string {
+			if len(w.orphans("lost")) == 1 {
+				return ""
+			}
+			return strings.Join(w.files(), " ")
+		})
+		<-time.After(keepOrphans - time.Hour) // on the test's clock
+		synctest.Wait()
+		if len(w.orphans("lost")) != 1 {
+			t.Error("they were deleted too early")
+		}
+		w.stop()
+		w.start()
+		<-time.After(2 * time.Hour) // on the test's clock
+		synctest.Wait()
+		w.stop()
+		w.nothingLeft()
+	})
+}
+
+// The space for volumes is that of their disk, with what they take and
+// without what orphans take.
+func TestSpace(t *testing.T) {
+	disk := t.TempDir() // one of its own, which nobody else fills
+	if err := unix.Mount("volvox", disk, "tmpfs", 0, "size=2g"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	d := directories{data: t.TempDir()}
+	if err := os.Symlink(disk, d.volumes()); err != nil {
+		t.Fatal(err)
+	}
+	const all = 1 << 30
+	for _, c := range []struct {
+		file string
+		want int64
+	}{{"a/data/file", all}, {orphan + "x/data/file", all - 8<<20}, {"b/data/" + orphan, all - 8<<20}} {
+		path := filepath.Join(d.volumes(), c.file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, make([]byte, 8<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.space(); err != nil || got > c.want || got < c.want-1<<20 {
+			t.Errorf("with %s there is room for %d bytes, %v; want %d", c.file, got, err, c.want)
+		}
+	}
 }
 
 // Going down stops programs whatever is wished, and up starts them again.

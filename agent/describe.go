@@ -81,11 +81,15 @@ func memory() (int64, error) {
 // free, less a reserve of 1 GiB.
 func (d directories) space() (int64, error) {
 	var s unix.Statfs_t
-	if err := unix.Statfs(d.data, &s); err != nil {
-		return 0, fmt.Errorf("ask for the space of %s: %w", d.data, err)
+	if err := unix.Statfs(d.volumes(), &s); err != nil {
+		return 0, fmt.Errorf("ask for the space of %s: %w", d.volumes(), err)
 	}
 	free := int64(s.Bavail) * s.Bsize
-	err := filepath.WalkDir(d.volumes(), func(_ string, e fs.DirEntry, err error) error {
+	// With a slash, since the directory may be a link to one on another disk.
+	err := filepath.WalkDir(d.volumes()+"/", func(p string, e fs.DirEntry, err error) error {
+		if err == nil && filepath.Dir(p) == d.volumes() && strings.HasPrefix(e.Name(), orphan) {
+			return fs.SkipDir // it takes space and is nobody's volume
+		}
 		if err == nil && e.Type().IsRegular() {
 			if info, err := e.Info(); err == nil {
 				free += info.Sys().(*syscall.Stat_t).Blocks * 512

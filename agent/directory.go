@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +19,16 @@ import (
 // owner is the user and group of everything that runs in containers.
 const owner = 5001
 
-// trash is how directories of volumes begin that are to be deleted.
-const trash = ".trash-"
+// How directories begin that volumes were put aside in: trash is what was
+// wished away, an orphan what no row of the kernel names any more, as after an
+// older kernel was put back. An orphan's name goes on with when it was put
+// aside and the instance's ID; it is deleted after keepOrphans.
+const (
+	trash       = ".trash-"
+	orphan      = ".orphan-"
+	orphanTime  = "20060102T150405Z"
+	keepOrphans = 7 * 24 * time.Hour
+)
 
 // directories says where an agent keeps what.
 type directories struct {
@@ -121,25 +130,46 @@ func (d directories) makeVolume(id volvox.ID, name string) error {
 // discard puts an instance's volumes aside, durably, so that deleting them
 // may take its time.
 func (d directories) discard(id volvox.ID) error {
-	from := filepath.Join(d.volumes(), string(id))
-	err := os.Rename(from, filepath.Join(d.volumes(), trash+string(id)+"-"+string(volvox.NewID())))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("put volumes aside: %w", err)
-	}
-	return syncDir(d.volumes())
+	_, err := d.putAside(id, trash+string(id)+"-"+string(volvox.NewID()))
+	return err
 }
 
-// emptyTrash deletes what discard put aside.
-func (d directories) emptyTrash(ctx context.Context) error {
-	left, err := filepath.Glob(filepath.Join(d.volumes(), trash+"*"))
-	if err != nil {
-		return err
+// quarantine puts volumes aside that nobody has wished away, and returns
+// where they are; empty if there are none.
+func (d directories) quarantine(id volvox.ID) (string, error) {
+	return d.putAside(id, orphan+time.Now().UTC().Format(orphanTime)+"-"+string(id))
+}
+
+func (d directories) putAside(id volvox.ID, name string) (string, error) {
+	to := filepath.Join(d.volumes(), name)
+	err := os.Rename(filepath.Join(d.volumes(), string(id)), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
-	for _, dir := range left {
-		if err := errors.Join(ctx.Err(), removeAll(dir)); err != nil {
+	if err != nil {
+		return "", fmt.Errorf("put volumes aside: %w", err)
+	}
+	return to, syncDir(d.volumes())
+}
+
+// emptyTrash deletes what discard put aside, and what quarantine did: all of
+// it, or what has been there for long enough.
+func (d directories) emptyTrash(ctx context.Context, orphans bool) error {
+	entries, err := os.ReadDir(d.volumes())
+	if err != nil {
+		return fmt.Errorf("look for old volumes: %w", err)
+	}
+	for _, e := range entries {
+		since, old := strings.CutPrefix(e.Name(), orphan)
+		if old && !orphans {
+			since, _, _ = strings.Cut(since, "-")
+			at, err := time.Parse(orphanTime, since)
+			old = err == nil && time.Since(at) >= keepOrphans
+		}
+		if !old && !strings.HasPrefix(e.Name(), trash) {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), removeAll(filepath.Join(d.volumes(), e.Name()))); err != nil {
 			return err
 		}
 	}

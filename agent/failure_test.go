@@ -232,3 +232,58 @@ func TestImages(t *testing.T) {
 		w.stop()
 	})
 }
+
+// An image that a program runs from stays, though another one is wished for
+// that cannot be fetched.
+func TestImageInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start()
+		id := w.wish("a", instance.Run, spec())
+		w.reaches("a", volvox.Running, true)
+		other := w.wish("b", instance.Halt, spec())
+		w.images.mu.Lock()
+		w.images.fail = func(ref string) error {
+			if ref == "deb:new" {
+				return volvox.Errorf(volvox.NoPackage, "there is no package new")
+			}
+			return nil
+		}
+		w.images.mu.Unlock()
+		w.want(id, instance.Run, func(s *instance.Spec) { s.Image = "deb:new" })
+		w.reaches("a", volvox.Failed, true)
+		w.want(other, instance.Remove, nil)
+		w.disappears("b")
+		<-time.After(11 * time.Minute) // on the test's clock
+		synctest.Wait()
+		if !w.running(id) || !w.images.has("deb:box") {
+			t.Error("the image was taken from under the program")
+		}
+		w.stop()
+	})
+}
+
+// A program that ends by itself was not ended by its memory limit, though one
+// of its processes was once.
+func TestMemoryLimitLongAgo(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.programs["quit"] = func(p *process) int {
+		p.box.oom = true
+		<-p.signal
+		return 3
+	}
+	w.start()
+	s := spec()
+	s.Command = []string{"quit"}
+	id := w.wish("a", instance.Run, s)
+	w.reaches("a", volvox.Running, true)
+	if err := w.runtime.Stop(t.Context(), string(id), "SIGTERM", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.control.await(t, "it ended", func(rows map[string]instance.Instance) bool { return rows["a"].Restarts == 1 })
+	w.control.mu.Lock()
+	defer w.control.mu.Unlock()
+	if e := w.control.events; len(e) != 1 || !strings.Contains(e[0], "ended with exit code 3; its memory limit had been reached before") {
+		t.Errorf("events %q", e)
+	}
+}

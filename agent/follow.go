@@ -110,7 +110,7 @@ func (a *Agent) keep(ctx context.Context, w instance.Wish, listed bool) {
 }
 
 // sweep finds what an earlier life left and nobody wishes: such instances get
-// a keeper whose wish is to remove them. It is called with wishes that were
+// a keeper whose wish is to remove them. Their volumes are kept for a while. It is called with wishes that were
 // read, never with guesses.
 func (a *Agent) sweep(ctx context.Context, wishes []instance.Wish) error {
 	ids, err := a.dir.found()
@@ -180,13 +180,14 @@ func (a *Agent) tend(ctx context.Context) {
 		return
 	}
 	defer a.images.stop()
-	logs := time.NewTicker(5 * time.Second)
+	logs, orphans := time.NewTicker(5*time.Second), time.NewTicker(time.Hour)
 	defer logs.Stop()
+	defer orphans.Stop()
 	collect := make(chan struct{}, 1)
 	a.mu.Lock()
 	removed := a.moved
 	a.mu.Unlock()
-	a.clean(ctx)
+	a.clean(ctx, false)
 	if err := a.images.collect(ctx, false); err != nil {
 		a.o.Log.Warn("cannot remove unused images", "error", err)
 	}
@@ -196,6 +197,8 @@ func (a *Agent) tend(ctx context.Context) {
 			return
 		case <-logs.C:
 			a.rotate()
+		case <-orphans.C:
+			a.clean(ctx, false)
 		case <-collect:
 			if err := a.images.collect(ctx, false); err != nil {
 				a.o.Log.Warn("cannot remove unused images", "error", err)
@@ -204,16 +207,18 @@ func (a *Agent) tend(ctx context.Context) {
 			a.mu.Lock()
 			removed = a.moved
 			a.mu.Unlock()
-			a.clean(ctx)
+			a.clean(ctx, false)
 			a.images.collectLater(collect)
 		}
 	}
 }
 
-func (a *Agent) clean(ctx context.Context) error {
+// clean deletes old volumes, with all orphans or with those whose time has
+// come.
+func (a *Agent) clean(ctx context.Context, orphans bool) error {
 	a.cleaning.Lock()
 	defer a.cleaning.Unlock()
-	err := a.dir.emptyTrash(ctx)
+	err := a.dir.emptyTrash(ctx, orphans)
 	if err != nil && ctx.Err() == nil {
 		a.o.Log.Warn("cannot delete old volumes", "error", err)
 	}
@@ -222,13 +227,13 @@ func (a *Agent) clean(ctx context.Context) error {
 
 func (a *Agent) rotate() {
 	a.mu.Lock()
-	logs := make([]*logFile, 0, len(a.keepers))
+	keep := make(map[*logFile]int, 2*len(a.keepers))
 	for _, k := range a.keepers {
-		logs = append(logs, k.log)
+		keep[k.log], keep[k.jobLog] = a.o.LogKeep, 1
 	}
 	a.mu.Unlock()
-	for _, l := range logs {
-		if err := l.rotate(a.o.LogBytes, a.o.LogKeep); err != nil {
+	for l, n := range keep {
+		if err := l.rotate(a.o.LogBytes, n); err != nil {
 			a.o.Log.Warn("cannot rotate a log", "log", l.path, "error", err)
 		}
 	}

@@ -41,12 +41,22 @@ func (k *imageKeeper) ensure(ctx context.Context, ref string, progress func(stri
 	return i, err
 }
 
-// collect removes the images that no wish names. Failing is no harm: the next
-// time does it.
+// collect removes the images that no wish names and no container uses: one
+// may still run from an image that is wished for no more. Failing is no harm:
+// the next time does it.
 func (k *imageKeeper) collect(ctx context.Context, all bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	found, err := k.a.looking.look(ctx)
+	if err != nil {
+		return err
+	}
 	var inUse []string
+	for _, s := range found {
+		if digest := s.Labels[labelImage]; digest != "" && !slices.Contains(inUse, digest) {
+			inUse = append(inUse, digest)
+		}
+	}
 	for ref := range k.busy {
 		inUse = append(inUse, ref)
 	}

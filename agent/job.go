@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,16 +13,8 @@ import (
 	"github.com/volvox-os/volvox/instance"
 )
 
-// killed is how often a job is begun that somebody kills: an agent that dies
-// while it makes a container can leave one that ended so before it began.
-const killed = 10
-
 // maxJobLog is how much of a job's output goes into the instance's log.
 const maxJobLog = 1 << 20
-
-func (k *keeper) jobLog() *logFile {
-	return newLogFile(filepath.Join(k.a.dir.logs(), string(k.id)+jobSuffix+".log"))
-}
 
 // runJob runs an action in a container of its own. One that is there already,
 // running or ended, was begun by an earlier agent; it is gone on with.
@@ -71,7 +62,7 @@ func (k *keeper) runJob(ctx context.Context, a instance.Action, c Container) (en
 			tail.add("volvox: the action was ended because its memory limit was reached")
 			return k.collect(a, s.ExitCode, tail), nil
 		case s.ExitCode == instance.ExitInProgress:
-		case s.ExitCode == instance.ExitTransient && failed+1 < tries, s.ExitCode > 128 && failed+1 < killed:
+		case (s.ExitCode == instance.ExitTransient || s.ExitCode > 128) && failed+1 < tries:
 			failed++
 		default:
 			return k.collect(a, s.ExitCode, tail), nil
@@ -89,7 +80,7 @@ func (k *keeper) createJob(ctx context.Context, a instance.Action, c Container, 
 	if err := k.makeActionDir(a); err != nil {
 		return err
 	}
-	if err := k.jobLog().remove(); err != nil {
+	if err := k.jobLog.remove(); err != nil {
 		return err
 	}
 	env := actionEnv(a)
@@ -99,8 +90,9 @@ func (k *keeper) createJob(ctx context.Context, a instance.Action, c Container, 
 		return replaced
 	})
 	c.Env = append(c.Env, pairs(env)...)
-	c.LogPath = k.jobLog().path
-	c.Labels = map[string]string{labelAction: a.ID, labelEnds: micros(ends), labelTries: strconv.Itoa(failed)}
+	c.LogPath = k.jobLog.path
+	c.Labels = maps.Clone(c.Labels)
+	c.Labels[labelAction], c.Labels[labelEnds], c.Labels[labelTries] = a.ID, micros(ends), strconv.Itoa(failed)
 	if err := k.a.o.Runtime.Create(ctx, c); err != nil {
 		return runtimeError("start a job", err)
 	}
@@ -137,20 +129,11 @@ func (k *keeper) waitJob(ctx context.Context) (Status, error) {
 // end of it.
 func (k *keeper) takeLog() *tail {
 	t := &tail{also: k.log}
-	l := k.jobLog()
-	f, err := os.Open(l.path)
-	if err != nil {
-		return t
+	if err := k.jobLog.last(maxJobLog, t); err != nil {
+		k.a.o.Log.Warn("cannot read what a job printed", "log", k.jobLog.path, "error", err)
 	}
-	defer f.Close()
-	if s, err := f.Stat(); err == nil && s.Size() > maxJobLog {
-		f.Seek(-maxJobLog, 2)
-	}
-	if _, err := f.WriteTo(t); err != nil {
-		k.a.o.Log.Warn("cannot read what a job printed", "log", l.path, "error", err)
-	}
-	if err := l.remove(); err != nil {
-		k.a.o.Log.Warn("cannot remove what a job printed", "log", l.path, "error", err)
+	if err := k.jobLog.remove(); err != nil {
+		k.a.o.Log.Warn("cannot remove what a job printed", "log", k.jobLog.path, "error", err)
 	}
 	return t
 }

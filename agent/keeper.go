@@ -39,6 +39,7 @@ type keeper struct {
 	a       *Agent
 	id      volvox.ID
 	log     *logFile
+	jobLog  *logFile // what the job that runs prints
 	wake    chan struct{}
 	jobWake chan struct{} // for the action that waits for its job
 	gone    chan struct{} // closed when nothing is left of the instance
@@ -46,6 +47,7 @@ type keeper struct {
 	mu        sync.Mutex
 	wish      instance.Wish
 	listed    bool   // the control knows the instance
+	unwanted  bool   // the control has said that it is to be removed
 	interrupt func() // ends the step that is being taken and wakes the keeper
 	facts     instance.Report
 	told      bool // facts were reported
@@ -65,6 +67,7 @@ type keeper struct {
 	trying   int64           // generation of the wish that is worked on
 	prepared string          // digest of the spec for which all is prepared
 	rootfs   string
+	image    string // digest of the one that rootfs is of
 	netns    string
 	failing  time.Time // since when something does not succeed; zero: all is well
 	failures backoff
@@ -76,8 +79,9 @@ type keeper struct {
 func newKeeper(a *Agent, w instance.Wish, listed bool) *keeper {
 	i := w.Instance
 	return &keeper{
-		a: a, id: i.ID, wish: w, listed: listed,
+		a: a, id: i.ID, wish: w, listed: listed, unwanted: listed && i.Desired == instance.Remove,
 		log:       newLogFile(filepath.Join(a.dir.logs(), string(i.ID)+".log")),
+		jobLog:    newLogFile(filepath.Join(a.dir.logs(), string(i.ID)+jobSuffix+".log")),
 		wake:      make(chan struct{}, 1),
 		gone:      make(chan struct{}),
 		interrupt: func() {},
@@ -104,6 +108,7 @@ func (k *keeper) set(w instance.Wish) {
 	news := !sameWish(k.wish, w)
 	removal := w.Instance.Desired == instance.Remove && k.wish.Instance.Desired != instance.Remove
 	k.wish = w
+	k.unwanted = w.Instance.Desired == instance.Remove
 	pending := make(map[string]bool, len(w.Actions))
 	for _, a := range w.Actions {
 		pending[a.ID] = true
@@ -357,7 +362,7 @@ func (k *keeper) remove(ctx context.Context, w instance.Wish, engine *Status) er
 		return volvox.AsError(err)
 	}
 	k.prepared = ""
-	if err := errors.Join(k.a.dir.discard(k.id), removeAll(k.a.runDir(k.id)), k.log.remove(), k.jobLog().remove(),
+	if err := errors.Join(k.discard(), removeAll(k.a.runDir(k.id)), k.log.remove(), k.jobLog.remove(),
 		k.a.dir.removeRecords(w.Actions)); err != nil {
 		return err
 	}
@@ -372,6 +377,24 @@ func (k *keeper) remove(ctx context.Context, w instance.Wish, engine *Status) er
 		k.a.reports.add(last)
 	}
 	return nil
+}
+
+// discard puts the volumes aside. Those of an instance that was never wished
+// away are kept for a while: its row may be missing because an older kernel
+// was put back.
+func (k *keeper) discard() error {
+	k.mu.Lock()
+	unwanted := k.unwanted
+	k.mu.Unlock()
+	if unwanted || k.a.modeNow() == clearing {
+		return k.a.dir.discard(k.id)
+	}
+	dir, err := k.a.dir.quarantine(k.id)
+	if dir != "" {
+		k.a.o.Log.Warn("volumes that no row names are put aside, and deleted later", "instance", k.id,
+			"directory", dir, "deleted", time.Now().Add(keepOrphans).UTC().Format(time.DateOnly))
+	}
+	return err
 }
 
 // report changes the facts and tells them if they are new, or if something

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,8 +35,9 @@ func (l *logFile) name(n int) string {
 }
 
 // rotate puts the log aside when it has reached size, by copying it and then
-// making it empty, for the program has it open.
-func (l *logFile) rotate(size int64, keep int) error {
+// making it empty, for the program has it open. The oldest file goes first, so
+// that a disk that is full has room for the copy.
+func (l *logFile) rotate(size int64, keep int) (err error) {
 	if s, err := os.Stat(l.path); err != nil || s.Size() < size {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -49,7 +51,13 @@ func (l *logFile) rotate(size int64, keep int) error {
 		return err
 	}
 	defer from.Close()
+	os.Remove(l.name(keep))
 	fresh := l.path + ".new"
+	defer func() {
+		if err != nil {
+			os.Remove(fresh)
+		}
+	}()
 	to, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -72,6 +80,36 @@ func (l *logFile) rotate(size int64, keep int) error {
 	l.rotated++
 	l.kept = keep
 	return from.Truncate(0)
+}
+
+// last copies the last bytes of the log, at most so many, to w.
+func (l *logFile) last(most int64, w io.Writer) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var files []*io.SectionReader // newest first
+	for n := 0; most > 0; n++ {
+		f, err := os.Open(l.name(n))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		s, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		size := min(most, s.Size())
+		files = append(files, io.NewSectionReader(f, s.Size()-size, size))
+		most -= size
+	}
+	for _, f := range slices.Backward(files) {
+		if _, err := io.Copy(w, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remove removes the log and its older files.

@@ -40,7 +40,7 @@ func (k *keeper) prepare(ctx context.Context, w instance.Wish) error {
 			f.Phase = volvox.Creating
 		}
 	})
-	image, err := k.image(ctx, w)
+	image, err := k.fetch(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -57,12 +57,12 @@ func (k *keeper) prepare(ctx context.Context, w instance.Wish) error {
 	if err != nil {
 		return fmt.Errorf("attach %s to the network: %w", w.Instance.Address, err)
 	}
-	k.rootfs, k.netns, k.prepared = image.Rootfs, netns, want
+	k.rootfs, k.image, k.netns, k.prepared = image.Rootfs, image.Digest, netns, want
 	return nil
 }
 
-// image brings the instance's image to the machine and says what it does.
-func (k *keeper) image(ctx context.Context, w instance.Wish) (Image, error) {
+// fetch brings the instance's image to the machine and says what it does.
+func (k *keeper) fetch(ctx context.Context, w instance.Wish) (Image, error) {
 	var said time.Time // progress may come fast, and each report is a transaction
 	return k.a.images.ensure(ctx, w.Spec.Image, func(doing string) {
 		if now := time.Now(); now.Sub(said) >= time.Second {
@@ -169,6 +169,10 @@ func (k *keeper) makeSecrets(ctx context.Context, s instance.Spec) error {
 	keep := map[string]bool{}
 	for _, name := range s.Secrets {
 		at := filepath.Join(dir, path.Base(name))
+		if filepath.Dir(at) != dir || keep[at] {
+			return volvox.Errorf(volvox.BadInput, "secret %q cannot be a file", name).
+				Because("the last elements of the names of an instance's secrets are different file names")
+		}
 		keep[at] = true
 		value, err := k.a.o.Control.Secret(ctx, k.a.o.Machine.Name, k.id, name)
 		if err != nil {

@@ -20,6 +20,7 @@ const (
 	labelAction = "action" // ID of the action that a job's container runs
 	labelEnds   = "ends"   // when the action is timed out, in microseconds
 	labelTries  = "tries"  // how often the action was tried before
+	labelImage  = "image"  // digest of the image whose root it uses
 )
 
 // keepRunning keeps the program of an instance running.
@@ -67,7 +68,7 @@ func (k *keeper) keepRunning(ctx context.Context, w instance.Wish, engine, job *
 // has been fetched.
 func (k *keeper) renew(ctx context.Context, w instance.Wish) error {
 	k.report("", func(f *instance.Report) { f.Phase, f.Message = volvox.Updating, "" })
-	if _, err := k.image(ctx, w); err != nil {
+	if _, err := k.fetch(ctx, w); err != nil {
 		return err
 	}
 	k.report("", func(f *instance.Report) {
@@ -93,9 +94,12 @@ func (k *keeper) countEnd(engine *Status) {
 	k.startAt = time.Now().Add(wait)
 	code, exit := volvox.Crashed, engine.ExitCode
 	words := fmt.Sprintf("ended with exit code %d", exit)
-	if engine.OOMKilled {
+	switch {
+	case engine.OOMKilled && exit > 128:
 		code = volvox.OutOfMemory
 		words = "was ended because its memory limit was reached"
+	case engine.OOMKilled: // one of its processes was, now or long ago
+		words += "; its memory limit had been reached before"
 	}
 	k.log.note("the program %s; it is started again in %s", words, wait)
 	k.report("its program "+words, func(f *instance.Report) {
@@ -200,7 +204,7 @@ func (k *keeper) container(w instance.Wish, id string, command []string) Contain
 	}
 	return Container{
 		ID: id, Rootfs: k.rootfs, Command: underInit(k.rootfs, command), Env: pairs(env), Dir: "/", UID: owner,
-		NetNS: k.netns, Binds: binds, Limits: w.Spec.Limits, Labels: map[string]string{},
+		NetNS: k.netns, Binds: binds, Limits: w.Spec.Limits, Labels: map[string]string{labelImage: k.image},
 	}
 }
 

@@ -423,7 +423,7 @@ func (i *twinImages) Collect(ctx context.Context, inUse []string) (removed []Ima
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for ref := range i.have {
-		if !slices.Contains(inUse, ref) {
+		if !slices.Contains(inUse, ref) && !slices.Contains(inUse, "sha256:"+ref) {
 			delete(i.have, ref)
 			removed = append(removed, Image{Ref: ref, Digest: "sha256:" + ref})
 		}
