@@ -53,7 +53,9 @@ type computer struct {
 	up     *exec.Cmd
 	ended  chan error
 	log    *lockedBuffer
-	where  string // the range of its instances, once it was ready
+
+	renamed bool   // up finds another name of the host
+	where   string // the range of its instances, once it was ready
 }
 
 type lockedBuffer struct {
@@ -120,10 +122,15 @@ func (c *computer) boot() *computer {
 
 func (c *computer) start() {
 	c.t.Helper()
-	c.up = exec.Command(binary, append([]string{"up", "--data", c.layout.Data}, c.flags...)...)
-	c.up.Stdout, c.up.Stderr = c.log, c.log
-	// Its own group, as a terminal would give it; it dies with the test.
-	c.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	argv := append([]string{binary, "up", "--data", c.layout.Data}, c.flags...)
+	// Its own group, as a terminal would give it.
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if c.renamed {
+		argv = append([]string{"sh", "-c", `echo renamed > /proc/sys/kernel/hostname && exec "$@"`, "sh"}, argv...)
+		attr.Cloneflags = syscall.CLONE_NEWUTS
+	}
+	c.up = exec.Command(argv[0], argv[1:]...)
+	c.up.Stdout, c.up.Stderr, c.up.SysProcAttr = c.log, c.log, attr
 	if err := c.up.Start(); err != nil {
 		c.t.Fatal(err)
 	}
