@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails when tests have left a process, mount, namespace, interface, route or
-# control group of a computer behind. Computers that are up on purpose, on a
+# Fails when tests have left a process, mount, interface (and with it its
+# namespace and routes), control group or directory of a computer behind. Computers that are up on purpose, on a
 # directory outside of the temporary one, are not meant.
 set -u
 found=0
@@ -14,5 +14,11 @@ for dir in /run/volvox/*/; do
 	[[ -d $dir ]] || continue
 	home=$(cat "$dir/data" 2>/dev/null || true)
 	[[ $home == "$tmp"/* || -z $home ]] && say "directory $dir (of '$home')"
+done
+# What names a computer of which there is no run directory belongs to nobody.
+orphan() { [[ ! -d /run/volvox/$1 ]] && say "$2"; }
+while read -r link; do orphan "${link:2:6}" "interface $link"; done < <(ip -o link | grep -oE '\bvx[0-9a-f]{6}[a-z0-9]+')
+for group in /sys/fs/cgroup/volvox-* /sys/fs/cgroup/*/volvox-*; do
+	[[ -d $group ]] && orphan "${group##*/volvox-}" "control group $group"
 done
 exit $found

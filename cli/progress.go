@@ -61,12 +61,11 @@ func (p *progress) step(s client.Step) {
 	defer p.mu.Unlock()
 	p.erase()
 	sign := p.paint(green, "✓")
-	note := ""
-	if s.Error != nil {
-		sign, note = p.paint(red, "✗"), ": "+s.Error.Error()
+	if s.Error != nil { // the end says why
+		sign = p.paint(red, "✗")
 	}
 	if s.Name != "" {
-		fmt.Fprintf(p.w, "%s %s%s  %s\n", sign, s.Name, note, p.paint(dim, took(s.EndedAt.Sub(s.StartedAt))))
+		fmt.Fprintf(p.w, "%s %s  %s\n", sign, s.Name, p.paint(dim, took(s.EndedAt.Sub(s.StartedAt))))
 	}
 	p.since, p.doing = time.Now(), ""
 }
