@@ -33,6 +33,10 @@ stop() {
 trap stop INT TERM
 
 boot() {
+	if $volvox status >/dev/null 2>&1; then
+		printf '\nerror: a computer is already up on %s\ntry:   %s\n' "$data" "$volvox down" >&2
+		return 1
+	fi
 	mkdir -p "$data"
 	# In a session of its own, so that Ctrl-C reaches this script alone.
 	setsid $volvox up >"$data/up.log" 2>&1 </dev/null &
