@@ -71,6 +71,37 @@ func findCgroups(mountinfo, parent string) (cgroups, error) {
 	return g, nil
 }
 
+// own is the group of containerd and the shims. Its name cannot be a
+// container's.
+const own = "_own"
+
+// adopt moves a process into the group own, in which what it starts is, too:
+// so it does not end with the service or session that it was started in, and
+// does not count as theirs. A hierarchy in which that is not possible, such as
+// one of processors that has none assigned, is left as it is; the error says
+// that there is no other.
+func (g cgroups) adopt(pid int) error {
+	var errs []error
+	moved := false
+	for _, at := range g.mounts {
+		dir := filepath.Join(at, g.parent, own)
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "cgroup.procs"), strconv.AppendInt(nil, int64(pid), 10), 0)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			unix.Rmdir(dir)
+			continue
+		}
+		moved = true
+	}
+	if moved {
+		return nil
+	}
+	return fmt.Errorf("move process %d into a cgroup of its own: %w", pid, errors.Join(errs...))
+}
+
 // path is what the container's specification says.
 func (g cgroups) path(id string) string { return "/" + g.parent + "/" + id }
 
@@ -99,7 +130,7 @@ func (g cgroups) list() []string {
 	for _, at := range g.mounts {
 		entries, _ := os.ReadDir(filepath.Join(at, g.parent))
 		for _, e := range entries {
-			if e.IsDir() && !slices.Contains(ids, e.Name()) {
+			if e.IsDir() && e.Name() != own && !slices.Contains(ids, e.Name()) {
 				ids = append(ids, e.Name())
 			}
 		}
@@ -137,8 +168,8 @@ func (g cgroups) remove(id string) error {
 	return fmt.Errorf("remove cgroups of %s: %w", id, err)
 }
 
-// removeParent removes the group above the containers', which must be empty.
-func (g cgroups) removeParent() error { return g.rmdir("") }
+// removeParent removes the group above the containers', which must have gone.
+func (g cgroups) removeParent() error { return errors.Join(g.remove(own), g.rmdir("")) }
 
 func (g cgroups) rmdir(id string) error {
 	var errs []error
@@ -160,6 +191,24 @@ func (g cgroups) oomKills(id string) int64 {
 	}
 	n, _ := readKey(filepath.Join(dir, file), "oom_kill")
 	return n
+}
+
+// limitKilled says whether the kernel has ended a process of the container for
+// its memory limit. With these the kernel counts those that it ended because
+// the whole machine had no memory. Version 2 tells how often the limit was
+// in the way; of version 1 it is known whether the use ever came near it.
+func (g cgroups) limitKilled(id string) bool {
+	if g.oomKills(id) == 0 {
+		return false
+	}
+	dir, v1 := g.dir("memory", id)
+	if !v1 {
+		n, err := readKey(filepath.Join(dir, "memory.events"), "oom")
+		return err != nil || n > 0
+	}
+	limit, err := readKey(filepath.Join(dir, "memory.limit_in_bytes"), "")
+	most, err2 := readKey(filepath.Join(dir, "memory.max_usage_in_bytes"), "")
+	return err != nil || err2 != nil || most >= limit-limit/8
 }
 
 // metrics reads the container's use. The files differ between versions.

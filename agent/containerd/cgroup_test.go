@@ -45,14 +45,16 @@ func TestVersion2(t *testing.T) {
 	g := fixture(t, `22 1 0:21 / /proc rw - proc proc rw
 30 22 0:26 / %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
 `, map[string]string{
-		"volvox-abcdef/a/cpu.stat":       "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
-		"volvox-abcdef/a/memory.current": "10000000\n",
-		"volvox-abcdef/a/memory.max":     "33554432\n",
-		"volvox-abcdef/a/memory.stat":    "anon 4000000\nfile 6000000\ninactive_file 5000000\nactive_file 1000000\n",
-		"volvox-abcdef/a/memory.events":  "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n",
-		"volvox-abcdef/a/pids.current":   "5\n",
-		"volvox-abcdef/a/cgroup.procs":   "12\n14\n",
-		"volvox-abcdef/b/memory.max":     "max\n",
+		"volvox-abcdef/a/cpu.stat":        "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
+		"volvox-abcdef/a/memory.current":  "10000000\n",
+		"volvox-abcdef/a/memory.max":      "33554432\n",
+		"volvox-abcdef/a/memory.stat":     "anon 4000000\nfile 6000000\ninactive_file 5000000\nactive_file 1000000\n",
+		"volvox-abcdef/a/memory.events":   "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n",
+		"volvox-abcdef/a/pids.current":    "5\n",
+		"volvox-abcdef/a/cgroup.procs":    "12\n14\n",
+		"volvox-abcdef/b/memory.max":      "max\n",
+		"volvox-abcdef/c/memory.events":   "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n",
+		"volvox-abcdef/_own/cgroup.procs": "1\n",
 	})
 	m, err := g.metrics("a")
 	want := agent.Metrics{CPU: 1500 * time.Millisecond, MemoryBytes: 4000000, MemoryLimit: 32 << 20, Pids: 5, OOMKills: 2}
@@ -65,11 +67,14 @@ func TestVersion2(t *testing.T) {
 	if _, err := g.metrics("b"); err == nil {
 		t.Error("metrics of a group without files")
 	}
-	if ids := g.list(); !slices.Equal(ids, []string{"a", "b"}) {
+	if ids := g.list(); !slices.Equal(ids, []string{"a", "b", "c"}) {
 		t.Errorf("groups %v", ids)
 	}
 	if pids := g.pids("a"); !slices.Equal(pids, []int{12, 14}) {
 		t.Errorf("processes %v", pids)
+	}
+	if !g.limitKilled("a") || g.limitKilled("b") || g.limitKilled("c") {
+		t.Error("a was ended by its limit, and c by the machine's")
 	}
 	if !g.limitsSwap() {
 		t.Error("version 2 limits swap")
@@ -83,20 +88,29 @@ func TestHybrid(t *testing.T) {
 32 22 0:28 / %s/pids rw - cgroup cgroup rw,pids
 33 22 0:29 / %s/unified rw - cgroup2 cgroup2 rw
 `, map[string]string{
-		"memory/volvox-abcdef/a/memory.usage_in_bytes": "10000000\n",
-		"memory/volvox-abcdef/a/memory.limit_in_bytes": "9223372036854771712\n",
-		"memory/volvox-abcdef/a/memory.stat":           "inactive_file 1\ntotal_inactive_file 3000000\ntotal_active_file 1000000\n",
-		"memory/volvox-abcdef/a/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
-		"cpu,cpuacct/volvox-abcdef/a/cpuacct.usage":    "1500000000\n",
-		"pids/volvox-abcdef/a/pids.current":            "5\n",
-		"unified/volvox-abcdef/a/cgroup.procs":         "12\n",
+		"memory/volvox-abcdef/a/memory.usage_in_bytes":     "10000000\n",
+		"memory/volvox-abcdef/a/memory.limit_in_bytes":     "9223372036854771712\n",
+		"memory/volvox-abcdef/a/memory.stat":               "inactive_file 1\ntotal_inactive_file 3000000\ntotal_active_file 1000000\n",
+		"memory/volvox-abcdef/a/memory.oom_control":        "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+		"cpu,cpuacct/volvox-abcdef/a/cpuacct.usage":        "1500000000\n",
+		"memory/volvox-abcdef/b/memory.oom_control":        "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+		"memory/volvox-abcdef/b/memory.limit_in_bytes":     "33554432\n",
+		"memory/volvox-abcdef/b/memory.max_usage_in_bytes": "33000000\n",
+		"memory/volvox-abcdef/c/memory.oom_control":        "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+		"memory/volvox-abcdef/c/memory.limit_in_bytes":     "33554432\n",
+		"memory/volvox-abcdef/c/memory.max_usage_in_bytes": "20000000\n",
+		"pids/volvox-abcdef/a/pids.current":                "5\n",
+		"unified/volvox-abcdef/a/cgroup.procs":             "12\n",
 	})
 	m, err := g.metrics("a")
 	want := agent.Metrics{CPU: 1500 * time.Millisecond, MemoryBytes: 6000000, Pids: 5, OOMKills: 1}
 	if err != nil || m != want {
 		t.Errorf("metrics %+v, %v, want %+v", m, err, want)
 	}
-	if ids := g.list(); !slices.Equal(ids, []string{"a"}) || len(g.mounts) != 4 {
+	if !g.limitKilled("b") || g.limitKilled("c") {
+		t.Error("b was ended by its limit, and c by the machine's")
+	}
+	if ids := g.list(); !slices.Equal(ids, []string{"a", "b", "c"}) || len(g.mounts) != 4 {
 		t.Errorf("groups %v in %v", ids, g.mounts)
 	}
 	if g.limitsSwap() {

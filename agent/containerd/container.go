@@ -118,6 +118,9 @@ func (r *Runtime) make(ctx context.Context, l *link, c agent.Container) (err err
 	if _, err := l.tasks.Create(ctx, &tasksapi.CreateTaskRequest{ContainerID: c.ID, Stdout: out, Stderr: out}); err != nil {
 		return err
 	}
+	if err := label(ctx, l, c.ID, begunLabel, "true"); err != nil {
+		return err
+	}
 	if _, err = l.tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: c.ID}); err != nil {
 		return err
 	}
@@ -386,10 +389,11 @@ func (r *Runtime) status(c *containersapi.Container, t *task.Process) agent.Stat
 		}
 	}
 	end, ended := readEnding(c.Labels)
-	s.OOMKilled = end.OOM || r.cgroups.oomKills(c.ID) > 0
+	s.OOMKilled = end.OOM || r.cgroups.limitKilled(c.ID)
 	switch {
 	case t != nil && isUp(t.Status):
 		s.State, s.PID = agent.Up, int(t.Pid)
+	case !hasBegun(c.Labels): // Broken
 	case t != nil && t.Status == task.Status_STOPPED:
 		s.State, s.ExitCode, s.EndedAt = agent.Ended, int(t.ExitStatus), t.ExitedAt.AsTime()
 	case t == nil && ended:

@@ -34,6 +34,7 @@ type daemon struct {
 	socket string
 	logAt  string
 	log    *slog.Logger
+	groups cgroups
 
 	mu      sync.Mutex
 	link    *link         // nil while there is none
@@ -101,6 +102,9 @@ func (d *daemon) serve(ctx context.Context) (answered bool, err error) {
 		}
 	}
 	defer p.close()
+	if err := d.groups.adopt(p.pid); err != nil {
+		d.log.Warn("containerd ends with what it was started in", "cause", err)
+	}
 	l, err := d.connect(ctx, p)
 	if err != nil {
 		if ctx.Err() == nil {

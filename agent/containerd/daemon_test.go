@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/agent/runtimetest"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,5 +165,69 @@ func TestForked(t *testing.T) {
 	}
 	if n := len(findProcesses(d.is)); n != 2 {
 		t.Errorf("%d processes left", n)
+	}
+}
+
+// TestImpostor: a process of another user that calls itself our containerd is
+// none.
+func TestImpostor(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(options(newDir(t)), "")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "--config", d.config)
+	cmd.Args[0] = "containerd"
+	cmd.Env = append(os.Environ(), fakeEnv+"=child")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: runtimetest.UID, Gid: runtimetest.UID}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	until(t, "it looks like containerd", func() bool { return d.is(readArgs(cmd.Process.Pid)) })
+	if p, err := d.find(); p != nil || err != nil {
+		t.Errorf("found %+v, %v", p, err)
+	}
+	if s, ok := readStat(cmd.Process.Pid); !ok || s.state == 'Z' {
+		t.Error("it was ended")
+	}
+}
+
+// TestOwnGroup: containerd and its shims are in no group of the process that
+// started them, so that they do not end with its service or session.
+func TestOwnGroup(t *testing.T) {
+	t.Parallel()
+	r, dir := open(t)
+	c := container(t, r, "a", "sleep 1000")
+	c.Rootfs = runtimetest.Rootfs(t)
+	if err := r.Create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	shims := findProcesses(func(args []string) bool { return r.isShim(args, "a") })
+	if len(shims) == 0 {
+		t.Fatal("there is no shim")
+	}
+	check := func(pids []int) {
+		t.Helper()
+		for _, pid := range pids {
+			in := r.cgroups.pids(own)
+			if !slices.Contains(in, pid) {
+				t.Errorf("process %d (%v) is not in the group, %v are", pid, readArgs(pid), in)
+			}
+		}
+	}
+	check(append(shims, daemons(dir)...))
+	old := connected(t, r)
+	unix.Kill(old.pid, unix.SIGKILL)
+	<-old.lost
+	connected(t, r)
+	check(append(shims, daemons(dir)...))
+	if err := r.Remove(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the shims end", func() bool { return len(r.cgroups.pids(own)) == 1 })
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.DeleteFunc(traces(t, dir), func(s string) bool { return !strings.HasPrefix(s, "control group") }); len(left) > 0 {
+		t.Errorf("after the shutdown: %v", left)
 	}
 }

@@ -17,6 +17,7 @@ import (
 const (
 	callerLabel = "volvox.label/" // before each label of the caller
 	endingLabel = "volvox.ending" // an ending, as JSON
+	begunLabel  = "volvox.begun"  // there since just before the program was asked to begin
 )
 
 // ending is how a container's program ended, kept in its record. While the
@@ -40,8 +41,22 @@ func readEnding(labels map[string]string) (ending, bool) {
 	return e, true
 }
 
-// keepEnding records how the container ended, unless it is known or has no
-// record.
+// hasBegun says whether the program may have begun. When a client dies while
+// it makes a container, containerd kills what it has made for it, which looks
+// like a program that was killed; without the label it is known to be none.
+func hasBegun(labels map[string]string) bool { return labels[begunLabel] != "" }
+
+// label sets a label of the container's record.
+func label(ctx context.Context, l *link, id, name, value string) error {
+	_, err := l.containers.Update(ctx, &containersapi.UpdateContainerRequest{
+		Container:  &containersapi.Container{ID: id, Labels: map[string]string{name: value}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels." + name}},
+	})
+	return err
+}
+
+// keepEnding records how the container ended, unless it is known, or it has no
+// record, or never began.
 func (r *Runtime) keepEnding(ctx context.Context, l *link, id string, e ending) error {
 	got, err := l.containers.Get(ctx, &containersapi.GetContainerRequest{ID: id})
 	if errdefs.IsNotFound(err) {
@@ -50,18 +65,15 @@ func (r *Runtime) keepEnding(ctx context.Context, l *link, id string, e ending) 
 	if err != nil {
 		return err
 	}
-	if _, known := readEnding(got.Container.Labels); known {
+	if _, known := readEnding(got.Container.Labels); known || !hasBegun(got.Container.Labels) {
 		return nil
 	}
-	e.OOM = e.OOM || r.cgroups.oomKills(id) > 0
+	e.OOM = e.OOM || r.cgroups.limitKilled(id)
 	text, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	_, err = l.containers.Update(ctx, &containersapi.UpdateContainerRequest{
-		Container:  &containersapi.Container{ID: id, Labels: map[string]string{endingLabel: string(text)}},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels." + endingLabel}},
-	})
+	err = label(ctx, l, id, endingLabel, string(text))
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

@@ -101,7 +101,8 @@ func readArgs(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
-// findProcesses returns the processes whose arguments satisfy the condition.
+// findProcesses returns the processes of our own user whose arguments satisfy
+// the condition. Others can give themselves what arguments they like.
 func findProcesses(is func(args []string) bool) []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -112,9 +113,21 @@ func findProcesses(is func(args []string) bool) []int {
 	var found []int
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err == nil && is(readArgs(pid)) {
+		if err == nil && is(readArgs(pid)) && isOurs(pid) {
 			found = append(found, pid)
 		}
 	}
 	return found
+}
+
+// isOurs says whether a process runs as our user. The owner of its directory
+// in /proc would not tell: a process can make that root.
+func isOurs(pid int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), "\nUid:\t")
+	uid, _, _ := strings.Cut(rest, "\t")
+	return uid == strconv.Itoa(os.Getuid())
 }

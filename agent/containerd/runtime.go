@@ -19,7 +19,8 @@
 //	Root       containerd's durable state: the records
 //	Run        its socket, log and configuration, the state of shims and runc,
 //	           the fifos of commands being executed
-//	cgroups    /volvox-<computer>/<container>, in every hierarchy
+//	cgroups    /volvox-<computer>/<container>, in every hierarchy, and
+//	           /volvox-<computer>/_own, for containerd and the shims
 //
 // One process at a time may have a computer's runtime open; a second Open
 // fails with E_BUSY.
@@ -143,6 +144,7 @@ func prepare(opt Options) (*Runtime, error) {
 	r := &Runtime{opt: opt, ns: "volvox-" + opt.Computer, lock: lock, cgroups: groups, log: opt.Log, execs: map[string]bool{}}
 	r.ctx, r.close = context.WithCancel(context.Background())
 	r.daemon = newDaemon(opt, r.ns)
+	r.daemon.groups = groups
 	r.hub = newHub(r)
 	return r, nil
 }
@@ -198,6 +200,9 @@ func (r *Runtime) Shutdown(ctx context.Context) error {
 	r.detach()
 	if e := r.daemon.end(ctx); e != nil {
 		err = errors.Join(err, e)
+	}
+	for _, group := range []string{own, ""} { // unless something is in them
+		_ = r.cgroups.rmdir(group)
 	}
 	return errors.Join(err, ignoreClosed(r.lock.Close()))
 }

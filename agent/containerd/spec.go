@@ -117,14 +117,18 @@ func (r *Runtime) limit(s *specs.Spec, c agent.Container) {
 	}
 }
 
-// checkTargets refuses a bind whose target is not in the image: runc would
-// make it, in a directory that is shared between containers.
+// checkTargets refuses a bind whose target is neither in the image nor below
+// an earlier bind: runc would make it, in a directory that is shared between
+// containers.
 func checkTargets(c agent.Container) error {
-	for _, b := range c.Binds {
+	for n, b := range c.Binds {
 		if !filepath.IsAbs(b.Target) {
 			return volvox.Errorf(volvox.BadInput, "the mount target %q is not absolute", b.Target)
 		}
-		if _, err := os.Lstat(filepath.Join(c.Rootfs, b.Target)); err != nil {
+		inside := slices.ContainsFunc(c.Binds[:n], func(outer agent.Bind) bool {
+			return strings.HasPrefix(filepath.Clean(b.Target), filepath.Clean(outer.Target)+"/")
+		})
+		if _, err := os.Lstat(filepath.Join(c.Rootfs, b.Target)); err != nil && !inside {
 			return volvox.Errorf(volvox.BadImage, "the image has no %s to mount on", b.Target).From(err)
 		}
 		if _, err := os.Stat(b.Source); err != nil {

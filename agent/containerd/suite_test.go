@@ -46,13 +46,14 @@ var suite = runtimetest.Suite{
 		return pids[0]
 	},
 	Plant: map[string]func(t *testing.T, dir string, r agent.Runtime, id string){
-		"a record":                 plantRecord,
-		"a task that never began":  plantTask,
-		"a bundle":                 plantBundle,
-		"a control group":          plantGroup,
-		"processes in a group":     plantProcess,
-		"a shim nobody knows":      plantShim,
-		"runc's state and a group": plantRuncState,
+		"a record":                        plantRecord,
+		"a task that never began":         plantTask,
+		"a task that never began, killed": plantKilledTask,
+		"a bundle":                        plantBundle,
+		"a control group":                 plantGroup,
+		"processes in a group":            plantProcess,
+		"a shim nobody knows":             plantShim,
+		"runc's state and a group":        plantRuncState,
 	},
 }
 
@@ -185,6 +186,23 @@ func plantRecord(t *testing.T, dir string, a agent.Runtime, id string) {
 func plantTask(t *testing.T, dir string, a agent.Runtime, id string) {
 	plantRecord(t, dir, a, id)
 	if _, err := connected(t, a.(*Runtime)).tasks.Create(t.Context(), &tasksapi.CreateTaskRequest{ContainerID: id}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plantKilledTask leaves what a containerd leaves whose client died while it
+// made the container: its first process was killed before it began.
+func plantKilledTask(t *testing.T, dir string, a agent.Runtime, id string) {
+	plantTask(t, dir, a, id)
+	r := a.(*Runtime)
+	l := connected(t, r)
+	if err := kill(t.Context(), l, id, unix.SIGKILL, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitEnd(t.Context(), l, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.keepEndings(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 }

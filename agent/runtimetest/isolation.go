@@ -20,7 +20,11 @@ func (b *bench) isolation(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(ro, "file"), []byte("fixed"), 0o444); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(rw, "inner"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	c.Binds = append(c.Binds, agent.Bind{Source: ro, Target: "/config", ReadOnly: true},
+		agent.Bind{Source: ro, Target: "/data/inner", ReadOnly: true}, // in another bind, where the image has nothing
 		agent.Bind{Source: filepath.Join(ro, "file"), Target: "/etc/group", ReadOnly: true})
 	b.create(t, c)
 	for _, where := range []string{"1", "self"} { // the program, and a command executed
@@ -37,7 +41,7 @@ func (b *bench) isolation(t *testing.T) {
 	}
 	cases := []struct{ script, want string }{
 		{"hostname", "host-" + c.ID},
-		{"cat /config/file /etc/group", "fixedfixed"},
+		{"cat /config/file /data/inner/file /etc/group", "fixedfixedfixed"},
 		{"touch /x", "touch: /x: Read-only file system"},
 		{"touch /bin/x", "touch: /bin/x: Read-only file system"},
 		{"touch /config/x", "touch: /config/x: Read-only file system"},
