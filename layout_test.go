@@ -3,6 +3,7 @@ package volvox_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/volvox-os/volvox"
@@ -30,5 +31,33 @@ func TestLayoutFollowsLinks(t *testing.T) {
 	}
 	if len(direct.APISocket()) > 100 {
 		t.Errorf("%s is too long for a socket", direct.APISocket())
+	}
+}
+
+// TestMade: a directory is a computer's by what only a computer leaves there.
+func TestMade(t *testing.T) {
+	for file, want := range map[string]struct {
+		text string
+		made bool
+	}{
+		"kernel.db":  {"", true},
+		"secret.key": {"", true},
+		"lock":       {"4711\n", true},
+		"lock ":      {"", false},
+		"images":     {"", false},
+	} {
+		l, err := volvox.LayoutOf(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Made() {
+			t.Fatal("an empty directory is a computer's")
+		}
+		if err := os.WriteFile(filepath.Join(l.Data, strings.TrimSpace(file)), []byte(want.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if l.Made() != want.made {
+			t.Errorf("with %s of %q: %v", file, want.text, l.Made())
+		}
 	}
 }
