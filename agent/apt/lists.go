@@ -162,9 +162,14 @@ func (l *sourceLoad) release(ctx context.Context) (rel *release, warning, err er
 		if rel, err = l.check(now); err != nil {
 			return nil, nil, err
 		}
-		if !now.Unsigned {
-			_ = now.write(name)
+		if now.Unsigned {
+			return rel, nil, nil
 		}
+		if had := l.had(kept); had != nil && had.date.After(rel.date) {
+			return had, coded(volvox.MirrorUnavailable, fmt.Errorf("its index of %s is older than the one it had before, of %s, which is used",
+				rel.date.Format(time.RFC3339), had.date.Format(time.RFC3339))), nil
+		}
+		_ = now.write(name)
 		return rel, nil, nil
 	}
 	if ctx.Err() != nil {
@@ -180,6 +185,21 @@ func (l *sourceLoad) release(ctx context.Context) (rel *release, warning, err er
 		}
 	}
 	return nil, nil, warning
+}
+
+// had returns the newest of the release files that this machine has seen of
+// the source, nil for none. Who answers for a mirror must not lead back to
+// packages whose faults are known: an old signature is as good as a new one.
+func (l *sourceLoad) had(kept keptRelease) (newest *release) {
+	for _, old := range []keptRelease{kept, l.aptsRelease()} {
+		if !old.has() {
+			continue
+		}
+		if rel, err := l.check(old); err == nil && (newest == nil || rel.date.After(newest.date)) {
+			newest = rel
+		}
+	}
+	return newest
 }
 
 // fetchRelease asks the mirror for InRelease, or Release with Release.gpg.

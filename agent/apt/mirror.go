@@ -31,7 +31,7 @@ type getter struct {
 
 // newClient returns a client that goes through apt's proxies.
 func newClient(conf aptConf, connect, stall time.Duration) *http.Client {
-	return &http.Client{Transport: &http.Transport{
+	return &http.Client{CheckRedirect: checkRedirect, Transport: &http.Transport{
 		Proxy:                 conf.proxy,
 		DialContext:           (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   connect,
@@ -41,6 +41,17 @@ func newClient(conf aptConf, connect, stall time.Duration) *http.Client {
 		IdleConnTimeout:       10 * time.Second,
 		DisableCompression:    true, // what is fetched has its own checksum as it is
 	}}
+}
+
+// checkRedirect follows a mirror, but not from https to http, as apt does not.
+func checkRedirect(to *http.Request, via []*http.Request) error {
+	switch from := via[len(via)-1].URL; {
+	case len(via) >= 10:
+		return errors.New("the mirror redirects in a circle")
+	case from.Scheme == "https" && to.URL.Scheme != "https":
+		return fmt.Errorf("the mirror redirects from https to %s", to.URL.Scheme)
+	}
+	return nil
 }
 
 // answer is an open file of a mirror.

@@ -128,6 +128,7 @@ type repo struct {
 	index   bytes.Buffer
 	release string        // further fields of the release file
 	valid   time.Duration // of the release file, default a day
+	age     time.Duration // more of it than two days
 	flat    bool
 	byHash  bool // only by-hash files are there
 	detach  bool // Release and Release.gpg in place of InRelease
@@ -221,7 +222,7 @@ func (r *repo) publish() {
 	}
 	now := time.Now().UTC()
 	text := fmt.Sprintf("Origin: Test\nSuite: stable\nDate: %s\nValid-Until: %s\nArchitectures: amd64\nComponents: main\n",
-		now.Add(-min(0, r.valid)-48*time.Hour).Format(time.RFC1123), now.Add(r.valid).Format(time.RFC1123))
+		now.Add(-min(0, r.valid)-48*time.Hour-r.age).Format(time.RFC1123), now.Add(r.valid).Format(time.RFC1123))
 	if r.byHash {
 		text += "Acquire-By-Hash: yes\n"
 	}
