@@ -37,12 +37,12 @@ boot() {
 		printf '\nerror: a computer is already up on %s\ntry:   %s\n' "$data" "$volvox down" >&2
 		return 1
 	fi
-	mkdir -p "$data"
+	[[ -d $data ]] || install -d -m 700 "$data"
 	# In a session of its own, so that Ctrl-C reaches this script alone.
-	setsid $volvox up >"$data/up.log" 2>&1 </dev/null &
+	setsid $volvox up >>"$data/up.log" 2>&1 </dev/null &
 	up=$!
 	until $volvox status >/dev/null 2>&1; do
-		kill -0 "$up" 2>/dev/null || { echo >&2; cat "$data/up.log" >&2; return 1; }
+		kill -0 "$up" 2>/dev/null || { echo >&2; tail -n 20 "$data/up.log" >&2; return 1; }
 		sleep 0.05
 	done
 }
@@ -79,5 +79,7 @@ cat <<BOX
 │ Ctrl-C stops it.
 └──────────────────────────────────────────────────────────────────────────────
 BOX
-wait "$up" || true
+code=0
+wait "$up" || code=$?
 echo "the computer has ended; its words are in $data/up.log" >&2
+exit "$code"
