@@ -8,7 +8,8 @@ for what in "$@"; do
 	case $what in
 	run) need+=(containerd runc nftables iproute2 ca-certificates postgresql-client) ;;
 	test) need+=(busybox-static redis-tools) ;;
-	*) echo "deps.sh: unknown set '$what'; there are: run test" >&2; exit 2 ;;
+	long) need+=(gcc libc6-dev) ;; # of the race detector
+	*) echo "deps.sh: unknown set '$what'; there are: run test long" >&2; exit 2 ;;
 	esac
 done
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build/deps.sh run test
+build/deps.sh run test ${1:+"$1"}
 args=(-count=1 -timeout 20m -p 2)
 if [[ ${1:-} == long ]]; then
 	export VOLVOX_TEST_LONG=1 CGO_ENABLED=1

@@ -54,7 +54,7 @@ func TestKillWhileCreating(t *testing.T) {
 	t.Logf("seed %d", seed)
 	trials := 30
 	if long() {
-		trials = 200
+		trials = 100
 	}
 	const computers = 2
 	for n := range uint64(computers) {
