@@ -11,15 +11,18 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// A person's statement is stopped between two steps of SQLite's machine, never
-// within the call of a function. So no single call may take long: what SQLite
-// computes in a time that grows with the product of two lengths is computed
-// here in another way, or bounded.
+// A person's statement is stopped where it begins anew for another row, never
+// within the call of a function or between two columns. So no single call may
+// take long: what SQLite computes in a time that grows with the product of two
+// lengths is computed here in another way, or bounded. And no single row may
+// take all memory.
 const (
 	maxValue     = 4 << 20 // bytes of one value
 	maxPattern   = 200     // bytes of a pattern of LIKE and GLOB
 	maxCut       = 100     // bytes of the characters that trim takes away
-	maxArguments = 100
+	maxArguments = 50
+	maxColumns   = 200
+	maxText      = 64 << 10 // bytes of the statement
 )
 
 // bounded gives a connection those functions.
@@ -27,6 +30,8 @@ func (c *conn) bounded() error {
 	c.Limit(sqlite.LimitLength, maxValue)
 	c.Limit(sqlite.LimitLikePatternLength, maxPattern)
 	c.Limit(sqlite.LimitFunctionArg, maxArguments)
+	c.Limit(sqlite.LimitColumn, maxColumns)
+	c.Limit(sqlite.LimitSQLLength, maxText)
 	err := errors.Join(c.text("instr", 2, instr), c.text("replace", 3, replace),
 		c.text("unhex", 2, func([]sqlite.Value) (sqlite.Value, error) {
 			return sqlite.Value{}, errors.New("unhex takes one argument here")

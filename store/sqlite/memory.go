@@ -21,9 +21,10 @@ const (
 // what it returns when the view has ended.
 func (v *view) bound() (done func()) {
 	least := int64(-1)
-	ended := make(chan struct{})
+	ended, set := make(chan struct{}), make(chan struct{})
 	var timer *time.Timer
 	timer = time.AfterFunc(memoryEvery, func() {
+		<-set
 		now := resident()
 		if least < 0 || now < least {
 			least = now
@@ -38,6 +39,7 @@ func (v *view) bound() (done func()) {
 			timer.Reset(memoryEvery)
 		}
 	})
+	close(set)
 	return func() { close(ended); timer.Stop() }
 }
 
