@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/store"
@@ -57,7 +58,7 @@ func parseKey(text string) (key, error) {
 
 // Open reads the key file, or makes it (0600, durable before it is used) when
 // there is none and the kernel has no secrets yet. A key file that others may
-// read is E_DENIED; a file that is missing though the kernel has secrets,
+// read, or that belongs to one, is E_DENIED; a file that is missing though the kernel has secrets,
 // damaged, or of another kernel is E_CORRUPT.
 func Open(ctx context.Context, db *store.DB, keyFile string) (*Service, error) {
 	used, err := keysUsed(ctx, db)
@@ -117,6 +118,11 @@ func readKey(path string) (key, error) {
 		return key{}, volvox.Errorf(volvox.Denied, "the key file %s is not safe", path).
 			Because("others may read or change it: its mode is %v", mode).
 			WithTry("chmod 600 %s", path)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+		return key{}, volvox.Errorf(volvox.Denied, "the key file %s is not safe", path).
+			Because("it belongs to another user, with the id %d", stat.Uid).
+			WithTry("chown %d %s", os.Geteuid(), path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {

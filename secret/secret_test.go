@@ -258,3 +258,21 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("%d letters and digits are used", len(letters))
 	}
 }
+
+// TestKeyOfAnother has a key file that another user owns.
+func TestKeyOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	db := openDB(t, t.TempDir())
+	path := filepath.Join(t.TempDir(), "secret.key")
+	if _, err := secret.Open(t.Context(), db, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 5001, 5001); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.Open(t.Context(), db, path); volvox.CodeOf(err) != volvox.Denied {
+		t.Fatalf("want E_DENIED, got %v", err)
+	}
+}

@@ -155,8 +155,7 @@ func (e *Engine) draining() bool {
 }
 
 // Cancel asks the workflow to end. When it returns nil the request is on
-// disk, and at most one more step body begins (never, if the workflow runs on
-// this engine); the step that runs sees its context end; steps then give
+// disk, and at most one more step body begins; the step that runs sees its context end; steps then give
 // E_CANCELLED, except under [Context.WithoutCancel]. Cancelling twice, or what
 // has ended, does nothing. No such workflow is E_NOT_FOUND.
 //
