@@ -223,7 +223,7 @@ func (m maker) open(tx *store.Tx) error {
 		return err
 	}
 	c.Phase, c.Code, c.Message = volvox.Running, "", ""
-	if err := m.settle(tx, c, parts, false); err != nil {
+	if _, err := m.settle(tx, c, parts, false); err != nil {
 		return err
 	}
 	return record(tx, c, "info", "", "is Running after %s", time.Since(c.CreatedAt).Round(time.Millisecond))
