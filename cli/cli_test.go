@@ -71,7 +71,8 @@ func hooks(socket string) cli.Hooks {
 
 // TestScripts runs testdata/*.txt. In them `vx` runs the program in this
 // process: vx [exit=N] [in=FILE] [tty] ARGUMENTS. `computer` boots one;
-// `hold` and `release` stop and free its agent, `fail CODE` lets it fail.
+// `hold` and `release` stop and free its agent, `fail CODE` lets it fail; `stop`
+// and `begin` an instance end and start its program, as going down does.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -97,6 +98,8 @@ func TestScripts(t *testing.T) {
 					"hold":    func(*testscript.TestScript, bool, []string) { c.Twin.Hold() },
 					"release": func(*testscript.TestScript, bool, []string) { c.Twin.Release() },
 					"fail":    func(_ *testscript.TestScript, _ bool, args []string) { c.Twin.Fail(volvox.Code(args[0])) },
+					"stop":    func(_ *testscript.TestScript, _ bool, args []string) { c.Twin.Stop(t, args[0]) },
+					"begin":   func(_ *testscript.TestScript, _ bool, args []string) { c.Twin.Begin(t, args[0]) },
 					"unready": func(*testscript.TestScript, bool, []string) { c.SetReady(false) },
 					"vx": func(ts *testscript.TestScript, neg bool, args []string) {
 						runScripted(ts, args, hooks(socket))

@@ -186,32 +186,6 @@ func (a *app) eventColumns() []column[client.Event] {
 	}
 }
 
-func (a *app) dbWait() *cobra.Command {
-	return prints(&cobra.Command{
-		Use:               "wait NAME",
-		Short:             "Wait until the operation on a database has ended.",
-		Example:           "  volvox db create shop --engine postgresql --detach\n  volvox db wait shop",
-		Args:              takes("NAME"),
-		ValidArgsFunction: a.completeDatabases,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(c *client.Client) error {
-				d, err := c.Database(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				w, err := a.follow(cmd.Context(), c, d.Workflow)
-				if err == nil {
-					err = result(w)
-				}
-				if err != nil {
-					return err
-				}
-				return a.sayPhase(cmd.Context(), c, args[0])
-			})
-		},
-	}, append(oneFormats, "name")...)
-}
-
 // deleted is a database that is not there any more.
 type deleted struct {
 	Project string       `json:"project"`

@@ -102,7 +102,7 @@ func badFlag(cmd *cobra.Command, err error) error {
 	case errors.As(err, &bare):
 		return usage(cmd, "--%s needs a value", bare.GetFlag().Name)
 	case errors.As(err, &wrong):
-		kind := map[string]string{"int": "a whole number", "bool": "true or false"}[wrong.GetFlag().Value.Type()]
+		kind := map[string]string{"int": "a whole number", "bool": "true or false", "duration": "a time such as 30s or 5m"}[wrong.GetFlag().Value.Type()]
 		return usage(cmd, "--%s cannot be %q", wrong.GetFlag().Name, wrong.GetValue()).Because("it is %s", cmp.Or(kind, wrong.Unwrap().Error()))
 	case !errors.As(err, &unknown):
 		return usage(cmd, "%s", err.Error())

@@ -207,6 +207,34 @@ func (t *Twin) Fail(code volvox.Code) {
 	t.fault = code
 }
 
+// Stop reports an instance as it is when its computer goes down.
+func (t *Twin) Stop(tb testing.TB, name string) {
+	t.say(tb, name, func(r *instance.Report) { r.Phase, r.Message = volvox.Stopped, "the computer is down" })
+}
+
+// Begin reports an instance as it is when it works again.
+func (t *Twin) Begin(tb testing.TB, name string) {
+	t.say(tb, name, func(r *instance.Report) {
+		now := time.Now()
+		r.Phase, r.Ready, r.Role, r.StartedAt = volvox.Running, true, t.roles[true], &now
+	})
+}
+
+func (t *Twin) say(tb testing.TB, name string, change func(*instance.Report)) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	defer cancel()
+	i, err := t.control.Get(ctx, volvox.DefaultProject, name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := instance.Report{ID: i.ID, Observed: i.Generation}
+	change(&r)
+	if err := t.control.Report(ctx, Machine, r); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Release undoes Hold.
 func (t *Twin) Release() { t.hold(false) }
 
