@@ -89,12 +89,16 @@ func (s *server) databaseRoutes() {
 func (s *server) databaseParts() {
 	type connection struct {
 		Named
-		Reveal bool `query:"reveal" doc:"Show the password."`
+		Reveal  bool `query:"reveal" doc:"Show the password; a warning is recorded."`
+		Session bool `query:"session" doc:"For a client program that is started at once: with the password; that a session was opened is recorded."`
 	}
 	handle(s, route(http.MethodGet, "/v1/databases/{name}/connection", "get-connection", "How a client reaches a database"), func(ctx context.Context, in *connection) (c database.Connection, err error) {
 		d, err := s.databases()
 		if err != nil {
 			return c, err
+		}
+		if in.Session && !in.Reveal {
+			return d.Session(ctx, in.Project, in.Name)
 		}
 		return d.Connection(ctx, in.Project, in.Name, in.Reveal)
 	})
@@ -112,14 +116,15 @@ func (s *server) databaseParts() {
 	})
 	type events struct {
 		Named
-		Limit int `query:"limit" default:"200" minimum:"1" maximum:"10000" doc:"At most so many of the newest."`
+		Limit int  `query:"limit" default:"200" minimum:"1" maximum:"10000" doc:"At most so many of the newest."`
+		All   bool `query:"all" doc:"Also of earlier databases of the name."`
 	}
-	list(s, route(http.MethodGet, "/v1/databases/{name}/events", "list-database-events", "What happened to a database and its members, oldest first"), func(ctx context.Context, in *events) ([]telemetry.Event, error) {
+	list(s, route(http.MethodGet, "/v1/databases/{name}/events", "list-database-events", "What happened to a database and its members since it was created, oldest first"), func(ctx context.Context, in *events) ([]telemetry.Event, error) {
 		d, err := s.databases()
 		if err != nil {
 			return nil, err
 		}
-		return d.Events(ctx, in.Project, in.Name, in.Limit)
+		return d.Events(ctx, in.Project, in.Name, in.Limit, in.All)
 	})
 	list(s, route(http.MethodPost, "/v1/apply", "apply-file", "Make what a file describes, or say what would be done"), func(ctx context.Context, in *struct {
 		InProject

@@ -28,8 +28,9 @@ type Databases interface {
 	Delete(ctx context.Context, project, name string) (string, error)
 	Get(ctx context.Context, project, name string) (database.Cluster, error)
 	List(ctx context.Context, project string) ([]database.Cluster, error)
-	Events(ctx context.Context, project, name string, limit int) ([]telemetry.Event, error)
+	Events(ctx context.Context, project, name string, limit int, all bool) ([]telemetry.Event, error)
 	Connection(ctx context.Context, project, name string, reveal bool) (database.Connection, error)
+	Session(ctx context.Context, project, name string) (database.Connection, error)
 }
 
 // Applier is what the API needs to apply files; a *database.Service is one.

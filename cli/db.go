@@ -153,15 +153,16 @@ func (a *app) dbLogs() *cobra.Command {
 
 func (a *app) dbEvents() *cobra.Command {
 	var limit int
+	var all bool
 	cmd := prints(&cobra.Command{
 		Use:               "events NAME",
-		Short:             "List what happened to a database and its members, oldest first.",
+		Short:             "List what happened to a database and its members since it was created.",
 		Example:           "  volvox db events shop\n  volvox db events shop --time iso --limit 20",
 		Args:              takes("NAME"),
 		ValidArgsFunction: a.completeDatabases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
-				events, err := c.DatabaseEvents(cmd.Context(), args[0], limit)
+				events, err := c.DatabaseEvents(cmd.Context(), args[0], limit, all)
 				if err != nil {
 					return err
 				}
@@ -170,6 +171,7 @@ func (a *app) dbEvents() *cobra.Command {
 		},
 	}, listFormats...)
 	cmd.Flags().IntVar(&limit, "limit", 200, "at most so many of the newest")
+	cmd.Flags().BoolVar(&all, "all", false, "also what happened to earlier databases of the name")
 	return cmd
 }
 

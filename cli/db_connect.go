@@ -39,7 +39,11 @@ the program's own. The exit code is the program's.`,
 			}
 			return a.with(func(c *client.Client) error {
 				asks := printURL || a.output != "table"
-				conn, err := c.Connection(cmd.Context(), args[0], reveal || !asks)
+				ask := func() (client.Connection, error) { return c.Connection(cmd.Context(), args[0], reveal) }
+				if !asks {
+					ask = func() (client.Connection, error) { return c.Session(cmd.Context(), args[0]) }
+				}
+				conn, err := ask()
 				switch {
 				case err != nil:
 					return err

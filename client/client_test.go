@@ -69,7 +69,7 @@ func TestLifeOfADatabase(t *testing.T) {
 	if m := must(c.Metrics(ctx))(t); len(m) != 1 || m[0].CPUMicros != 1_500_000 {
 		t.Errorf("metrics: %+v", m)
 	}
-	if e := must(c.DatabaseEvents(ctx, "shop", 100))(t); len(e) == 0 {
+	if e := must(c.DatabaseEvents(ctx, "shop", 100, true))(t); len(e) == 0 {
 		t.Error("no events")
 	}
 	hidden, shown := must(c.Connection(ctx, "shop", false))(t), must(c.Connection(ctx, "shop", true))(t)

@@ -53,10 +53,16 @@ func (c *Client) Connection(ctx context.Context, name string, reveal bool) (Conn
 	return get[Connection](ctx, c, databasePath(name)+"/connection", q)
 }
 
+// Session is the connection for a client program that is started at once: it
+// has the password, and it is recorded that a session was opened.
+func (c *Client) Session(ctx context.Context, name string) (Connection, error) {
+	return get[Connection](ctx, c, databasePath(name)+"/connection", c.scoped("session", "true"))
+}
+
 // DatabaseEvents returns what happened to a database and its members, oldest
-// first.
-func (c *Client) DatabaseEvents(ctx context.Context, name string, limit int) ([]Event, error) {
-	return get[[]Event](ctx, c, databasePath(name)+"/events", c.scoped("limit", strconv.Itoa(limit)))
+// first; with all, also to earlier ones of the name.
+func (c *Client) DatabaseEvents(ctx context.Context, name string, limit int, all bool) ([]Event, error) {
+	return get[[]Event](ctx, c, databasePath(name)+"/events", c.scoped("limit", strconv.Itoa(limit), "all", strconv.FormatBool(all)))
 }
 
 // Apply makes what a file describes, or says what would be done.

@@ -146,8 +146,17 @@ func TestConnection(t *testing.T) {
 		t.Errorf("the command is %s", text)
 	}
 	events := w.events("cluster", "shop")
-	if len(events) != before+1 || !strings.Contains(events[len(events)-1].Message, "user:test") {
+	if last := events[len(events)-1]; len(events) != before+1 || !strings.Contains(last.Message, "shown to user:test") || last.Level != "warning" {
 		t.Errorf("revealing is not recorded: %+v", events)
+	}
+	session, err := w.service.Session(w.ctx, "main", "shop")
+	w.must(err)
+	if session.Env["COUNTER_PASSWORD"] != password {
+		t.Errorf("the program of a session is not told the password: %+v", session)
+	}
+	events = w.events("cluster", "shop")
+	if last := events[len(events)-1]; len(events) != before+2 || last.Message != "user:test opened a session as account admin" || last.Level != "info" {
+		t.Errorf("a session is not recorded as one: %+v", last)
 	}
 	for _, e := range events {
 		if strings.Contains(e.Message, password) {

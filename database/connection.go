@@ -11,6 +11,7 @@ import (
 	"github.com/volvox-os/volvox/addon"
 	"github.com/volvox-os/volvox/instance"
 	"github.com/volvox-os/volvox/store"
+	"github.com/volvox-os/volvox/telemetry"
 )
 
 // mask stands where a password is not shown.
@@ -20,10 +21,30 @@ const mask = "****"
 // database that takes writes, by its IP address. The password is masked unless
 // it is revealed, and that is recorded as an event with who asked. While no
 // member takes writes it is E_NOT_READY.
-func (s *Service) Connection(ctx context.Context, project, name string, reveal bool) (conn Connection, err error) {
+func (s *Service) Connection(ctx context.Context, project, name string, reveal bool) (Connection, error) {
+	if reveal {
+		return s.connection(ctx, project, name, "database.reveal", func(tx *store.Tx, c Cluster, account string) error {
+			return record(tx, c, telemetry.Warning, "", "the password of account %s was shown to %s", account, volvox.ActorOf(ctx))
+		})
+	}
+	return s.connection(ctx, project, name, "", nil)
+}
+
+// Session is [Service.Connection] for a client program that is started at
+// once: it holds the password for the program, nobody sees it, and the event
+// is that a session was opened.
+func (s *Service) Session(ctx context.Context, project, name string) (Connection, error) {
+	return s.connection(ctx, project, name, "database.session", func(tx *store.Tx, c Cluster, account string) error {
+		return record(tx, c, telemetry.Info, "", "%s opened a session as account %s", volvox.ActorOf(ctx), account)
+	})
+}
+
+// connection is a connection, with the password if note tells of it.
+func (s *Service) connection(ctx context.Context, project, name, as string, note func(tx *store.Tx, c Cluster, account string) error) (conn Connection, err error) {
+	reveal := note != nil
 	do := func(f func(tx *store.Tx) error) error { return s.db.View(ctx, f) }
 	if reveal {
-		do = func(f func(tx *store.Tx) error) error { return s.update(ctx, "database.reveal", f) }
+		do = func(f func(tx *store.Tx) error) error { return s.update(ctx, as, f) }
 	}
 	err = do(func(tx *store.Tx) error {
 		c, err := getCluster(tx, project, name)
@@ -43,7 +64,7 @@ func (s *Service) Connection(ctx context.Context, project, name string, reveal b
 			if password, err = s.secrets.Get(tx, project, admin.Secret); err != nil {
 				return fmt.Errorf("open the password of account %s: %w", admin.Name, err)
 			}
-			if err := record(tx, c, "warning", "", "the password of account %s was shown to %s", admin.Name, volvox.ActorOf(ctx)); err != nil {
+			if err := note(tx, c, admin.Name); err != nil {
 				return err
 			}
 		}

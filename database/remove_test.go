@@ -2,6 +2,7 @@ package database
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,10 +46,15 @@ func TestDelete(t *testing.T) {
 	if again := w.create(shop); again.ID == first.ID || again.Phase != volvox.Running {
 		t.Errorf("made again it is %+v", again)
 	}
-	events, err := w.service.Events(w.ctx, "main", "shop", 100)
+	events, err := w.service.Events(w.ctx, "main", "shop", 100, true)
 	w.must(err)
 	if len(events) < 10 {
 		t.Errorf("only %d events", len(events))
+	}
+	own, err := w.service.Events(w.ctx, "main", "shop", 100, false)
+	w.must(err)
+	if len(own) == 0 || len(own) >= len(events) || !strings.HasPrefix(own[0].Message, "creation was asked for") {
+		t.Errorf("the events of the second one are %+v", own)
 	}
 }
 
@@ -61,7 +67,7 @@ func TestDeleteUnknown(t *testing.T) {
 	if e == nil || e.Code != volvox.NotFound || e.Try[0] != "volvox db show shop" {
 		t.Errorf("got %+v", e)
 	}
-	if _, err := w.service.Events(w.ctx, "main", "never", 10); volvox.CodeOf(err) != volvox.NotFound {
+	if _, err := w.service.Events(w.ctx, "main", "never", 10, false); volvox.CodeOf(err) != volvox.NotFound {
 		t.Errorf("events of nothing: %v", err)
 	}
 }

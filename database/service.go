@@ -141,21 +141,26 @@ func (s *Service) Accounts(ctx context.Context, project, name string) (found []A
 	return found, err
 }
 
-// Events returns what happened to a cluster and its members, oldest first, at
-// most limit of the newest (0: 200). The events of a cluster that is gone stay; only a
-// name that none ever had is E_NOT_FOUND.
-func (s *Service) Events(ctx context.Context, project, name string, limit int) (found []telemetry.Event, err error) {
+// Events returns what happened to a cluster and its members since it was
+// created, oldest first, at most limit of the newest (0: 200). With all, what
+// happened to earlier ones of the name is there too, as it is while there is
+// none: the events of a cluster that is gone stay. Only a name that none ever
+// had is E_NOT_FOUND.
+func (s *Service) Events(ctx context.Context, project, name string, limit int, all bool) (found []telemetry.Event, err error) {
 	if limit <= 0 {
 		limit = 200
 	}
+	var since time.Time
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		found, err = telemetry.List(tx, project, "cluster", name, limit)
 		if err != nil {
 			return fmt.Errorf("list the events of %s: %w", name, err)
 		}
-		if _, missing := getCluster(tx, project, name); missing != nil && len(found) == 0 {
+		c, missing := getCluster(tx, project, name)
+		if missing != nil && len(found) == 0 {
 			return missing
 		}
+		since = c.CreatedAt
 		parts, err := components(tx, project, name)
 		if err != nil {
 			return err
@@ -171,6 +176,7 @@ func (s *Service) Events(ctx context.Context, project, name string, limit int) (
 		}
 		return nil
 	})
+	found = slices.DeleteFunc(found, func(e telemetry.Event) bool { return !all && e.CreatedAt.Before(since) })
 	slices.SortFunc(found, func(a, b telemetry.Event) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
