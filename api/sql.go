@@ -52,7 +52,7 @@ func (s *server) ask(ctx context.Context, q Question, out *output) error {
 	if s.Kernel == nil {
 		return notReady("kernel")
 	}
-	asOf, err := ParseMoment(q.AsOf, time.Now())
+	asOf, err := volvox.ParseMoment(q.AsOf, time.Now())
 	if err != nil {
 		return err
 	}

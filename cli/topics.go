@@ -39,6 +39,12 @@ When stdout is no terminal there is no colour, and nothing is cut off or asked.`
 
   volvox sql --as-of -10m "SELECT name, phase FROM instances"
 
+In SQL a time is RFC 3339 text, which compares as times do. now() is the present,
+now('-10m') ten minutes before it, and seconds(a, b) the time from a to b:
+
+  volvox sql "SELECT message FROM events WHERE created_at > now('-10m')"
+  volvox sql "SELECT name, seconds(started_at, ended_at) AS took FROM steps"
+
 Tables print times as their age; --time iso prints RFC 3339.`},
 		{Use: "flags", Short: "Flags of all commands, and the environment.", Long: `They stand before or after the command.
 

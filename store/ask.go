@@ -34,7 +34,8 @@ type Question struct {
 // tables(name, owner, doc) and columns("table", name, type, doc).
 //
 // Times are RFC 3339 text with microseconds, which compares as times do; now()
-// is the moment asked for in the same form; secrets are '****'. Names with a
+// is the moment asked for in the same form, now('-10m') is earlier, and
+// seconds(from, to) is the time between two; secrets are '****'. Names with a
 // schema before them, statements that change something (E_READ_ONLY) and more
 // than one statement are refused; other mistakes are E_BAD_SQL.
 //

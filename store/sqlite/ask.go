@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ var askFunctions = strings.Fields(`
 	radians sin sinh sqrt tan tanh trunc
 	avg count group_concat string_agg sum total median percentile percentile_cont percentile_disc
 	row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
-	date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp now
+	date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp now seconds
 	json jsonb json_array jsonb_array json_array_length json_error_position json_extract jsonb_extract json_insert
 	json_object jsonb_object json_quote json_remove json_replace json_set json_type json_valid
 	json_group_array json_group_object -> ->>`)
@@ -37,15 +38,32 @@ func (c *conn) prepareAsk() error {
 			}
 			return sqlite.TextValue(store.TimeText(args[0].Int64())), nil
 		}}
+	present := func() time.Time {
+		if c.moment.IsZero() {
+			return time.Now()
+		}
+		return c.moment
+	}
 	now := &sqlite.FunctionImpl{NArgs: 0, AllowIndirect: true,
 		Scalar: func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) {
-			t := c.moment
-			if t.IsZero() {
-				t = time.Now()
-			}
-			return sqlite.TextValue(store.TimeText(t.UnixMicro())), nil
+			return sqlite.TextValue(store.TimeText(present().UnixMicro())), nil
 		}}
-	return errors.Join(c.bounded(), c.CreateFunction("volvox_time", showTime), c.CreateFunction("now", now))
+	return errors.Join(c.bounded(), c.CreateFunction("volvox_time", showTime), c.CreateFunction("now", now),
+		c.text("now", 1, func(args []sqlite.Value) (sqlite.Value, error) {
+			t, err := volvox.ParseMoment(args[0].Text(), present())
+			return sqlite.TextValue(store.TimeText(t.UnixMicro())), err
+		}),
+		c.text("seconds", 2, func(args []sqlite.Value) (sqlite.Value, error) { return seconds(args[0].Text(), args[1].Text()) }))
+}
+
+// seconds is the time from one moment to another.
+func seconds(from, to string) (sqlite.Value, error) {
+	a, err := time.Parse(time.RFC3339Nano, from)
+	b, err2 := time.Parse(time.RFC3339Nano, to)
+	if err := errors.Join(err, err2); err != nil {
+		return sqlite.Value{}, fmt.Errorf("seconds takes two times: %w", err)
+	}
+	return sqlite.FloatValue(b.Sub(a).Seconds()), nil
 }
 
 // document fills the tables that describe all tables.

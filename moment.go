@@ -1,18 +1,16 @@
-package api
+package volvox
 
 import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/volvox-os/volvox"
 )
 
 // maxAgo is the longest time ago that is understood, a century.
 const maxAgo = 100 * 365 * 24 * time.Hour
 
-// units of a time ago, longest first.
-var units = []struct {
+// momentUnits are the units of a time ago, longest first.
+var momentUnits = []struct {
 	name string
 	size time.Duration
 }{
@@ -27,7 +25,7 @@ func ParseMoment(text string, now time.Time) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	bad := func(cause string) error {
-		return volvox.Errorf(volvox.BadTime, "%q is not a time", text).Because("%s", cause).
+		return Errorf(BadTime, "%q is not a time", text).Because("%s", cause).
 			WithTry("write a time ago such as -10m, -1h30m or -2d").
 			WithTry("write a time such as %s", now.UTC().Add(-time.Hour).Format(time.RFC3339))
 	}
@@ -61,7 +59,7 @@ func parseAgo(text string) (sum time.Duration, ok bool) {
 		}
 		text = text[end:]
 		found := false
-		for _, u := range units {
+		for _, u := range momentUnits {
 			if rest, cut := strings.CutPrefix(text, u.name); cut {
 				if n > float64(maxAgo)/float64(u.size) {
 					return 0, false

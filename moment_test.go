@@ -1,4 +1,4 @@
-package api_test
+package volvox_test
 
 import (
 	"strings"
@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/volvox-os/volvox"
-	"github.com/volvox-os/volvox/api"
 )
 
 func TestParseMoment(t *testing.T) {
@@ -25,17 +24,17 @@ func TestParseMoment(t *testing.T) {
 		"2026-01-31T12:00:00.000001Z":   now.Add(time.Microsecond),
 		"2026-01-31T12:00:00.00000001Z": now.Add(10),
 	} {
-		got, err := api.ParseMoment(text, now)
+		got, err := volvox.ParseMoment(text, now)
 		if err != nil || !got.Equal(want) {
 			t.Errorf("%q is %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"10m", "-", "-10", "-m", "--1m", "-1y", "-1m2", "yesterday", "2026-01-31", "2026-01-31 12:00:00", "-1e9h", "-9999999w", "- 1m", "+1m", "-1..5s"} {
-		if got, err := api.ParseMoment(text, now); volvox.CodeOf(err) != volvox.BadTime || len(volvox.AsError(err).Try) == 0 {
+		if got, err := volvox.ParseMoment(text, now); volvox.CodeOf(err) != volvox.BadTime || len(volvox.AsError(err).Try) == 0 {
 			t.Errorf("%q is %v, %v, want %s with something to try", text, got, err, volvox.BadTime)
 		}
 	}
-	_, err := api.ParseMoment("10m", now)
+	_, err := volvox.ParseMoment("10m", now)
 	if !strings.Contains(volvox.AsError(err).Cause(), "-10m") {
 		t.Errorf("a forgotten minus is not pointed out: %v", err)
 	}
@@ -47,7 +46,7 @@ func FuzzParseMoment(f *testing.F) {
 	}
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := api.ParseMoment(text, now)
+		got, err := volvox.ParseMoment(text, now)
 		switch {
 		case err != nil:
 			if volvox.CodeOf(err) != volvox.BadTime {
@@ -58,7 +57,7 @@ func FuzzParseMoment(f *testing.F) {
 				t.Errorf("%q is %v, which is not a time ago", text, got)
 			}
 		case text != "":
-			again, err := api.ParseMoment(got.Format(time.RFC3339Nano), now)
+			again, err := volvox.ParseMoment(got.Format(time.RFC3339Nano), now)
 			if err != nil || !again.Equal(got) {
 				t.Errorf("%q is %v, written and read again %v, %v", text, got, again, err)
 			}
