@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,32 @@ func TestCreateLimit(t *testing.T) {
 			info := w.ended(id)
 			if info.Status != workflow.Failed || info.Error.Code != volvox.Timeout {
 				t.Errorf("the workflow is %s: %v", info.Status, info.Error)
+			}
+			w.nothingLeft()
+		})
+	}
+}
+
+// A member that runs and never gets ready is not waited for to the end, and
+// the error has all that would help and is removed with it.
+func TestCreateNeverReady(t *testing.T) {
+	for _, tc := range []struct{ name, probe, output, say string }{
+		{"silent", "", "", "its probe has said nothing; it has printed nothing"},
+		{"it says why", "cannot open its files", "one\ntwo\n", "its probe said last: cannot open its files; it printed last:\none\ntwo"},
+		{"it says much", "no", strings.Repeat("x", 5000), "it printed last:\n…xxx"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.limits.StartLimit = 500 * time.Millisecond
+			w.limits.Output = func(context.Context, volvox.ID, int) (string, error) { return tc.output, nil }
+			w.boot()
+			w.twin.plant("start shop-counter-0", fault{unready: true, message: tc.probe})
+			_, id, err := w.service.Create(w.ctx, shop)
+			w.must(err)
+			info := w.ended(id)
+			if info.Status != workflow.Failed || info.Error.Code != volvox.Timeout || !strings.Contains(info.Error.Cause(), tc.say) || len(info.Error.Cause()) > 1500 {
+				t.Errorf("the workflow is %s: %v, because %s", info.Status, info.Error, info.Error.Cause())
 			}
 			w.nothingLeft()
 		})

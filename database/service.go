@@ -38,6 +38,12 @@ type Options struct {
 	// CreateLimit bounds the making of a database, counted from when the
 	// process that does it began or took it over. 0: 10 minutes.
 	CreateLimit time.Duration
+	// StartLimit bounds the wait for a member that was started while it reports
+	// nothing new. 0: 3 minutes.
+	StartLimit time.Duration
+	// Output returns the last lines that a member printed, for the errors of
+	// those that are removed since they did not start; nil: nothing is known.
+	Output func(ctx context.Context, id volvox.ID, lines int) (string, error)
 	// RemoveLimit bounds the wait for agents to remove members; after it the
 	// rows go anyway, and an agent that comes back finds orphans. 0: 2 minutes.
 	RemoveLimit time.Duration
@@ -57,7 +63,9 @@ type Service struct {
 	secrets     Secrets
 	password    func() string
 	log         *slog.Logger
+	output      func(ctx context.Context, id volvox.ID, lines int) (string, error)
 	createLimit time.Duration
+	startLimit  time.Duration
 	removeLimit time.Duration
 
 	engine atomic.Pointer[workflow.Engine]
@@ -70,8 +78,9 @@ type Service struct {
 func New(o Options) *Service {
 	s := &Service{
 		db: o.DB, addons: o.Addons, broken: o.Broken, instances: o.Instances, machines: o.Machines,
-		secrets: o.Secrets, password: o.Password, log: o.Log,
+		secrets: o.Secrets, password: o.Password, log: o.Log, output: o.Output,
 		createLimit: cmp.Or(o.CreateLimit, 10*time.Minute),
+		startLimit:  cmp.Or(o.StartLimit, 3*time.Minute),
 		removeLimit: cmp.Or(o.RemoveLimit, 2*time.Minute),
 	}
 	if s.log == nil {

@@ -34,6 +34,7 @@ type fault struct {
 	message string
 	exits   []int // of an action, one for each time it is asked for; the last one stays
 	never   bool  // nothing is ever reported
+	unready bool  // it runs, with the message, and does not work
 }
 
 func newTwin(control *instance.Service, machine string, addons []*addon.Addon) *twin {
@@ -107,6 +108,8 @@ func (w *twin) fulfil(ctx context.Context, wish instance.Wish) {
 	switch {
 	case planted && f.never:
 		return
+	case f.unready:
+		r.Phase, r.Message = volvox.Running, f.message
 	case planted:
 		r.Phase, r.Code, r.Message = volvox.Failed, f.code, f.message
 	case i.Desired == instance.Remove:

@@ -110,7 +110,7 @@ func (w *world) boot() *world {
 	w.t.Helper()
 	w.lives++
 	w.service = New(Options{DB: w.db, Addons: w.addons, Instances: w.instances, Machines: machine.List, Secrets: w.secrets,
-		Password: secret.Generate, Log: slog.New(slog.DiscardHandler), CreateLimit: w.limits.CreateLimit, RemoveLimit: w.limits.RemoveLimit})
+		Password: secret.Generate, Log: slog.New(slog.DiscardHandler), CreateLimit: w.limits.CreateLimit, StartLimit: w.limits.StartLimit, Output: w.limits.Output, RemoveLimit: w.limits.RemoveLimit})
 	engine, err := workflow.New(w.db, workflow.Options{Executor: fmt.Sprintf("life-%d", w.lives), Log: slog.New(slog.DiscardHandler)}, w.service.Workflows()...)
 	w.must(err)
 	w.engine = engine

@@ -321,8 +321,15 @@ func (s *System) openServices(context.Context) error {
 	s.machines = machine.New(s.kernel)
 	s.instances = instance.New(s.kernel, s.machines, s.secrets)
 	s.databases = database.New(database.Options{DB: s.kernel, Addons: s.addons, Broken: s.broken, Instances: s.instances,
-		Machines: machine.List, Secrets: s.secrets, Password: secret.Generate, Log: s.log})
+		Machines: machine.List, Secrets: s.secrets, Password: secret.Generate, Log: s.log, Output: s.output})
 	return nil
+}
+
+// output is the last lines that an instance on this machine printed.
+func (s *System) output(ctx context.Context, id volvox.ID, lines int) (string, error) {
+	var text strings.Builder
+	err := s.agent.Logs(ctx, id, false, lines, &text) // workflows run only with an agent
+	return text.String(), err
 }
 
 func (s *System) openAgent(ctx context.Context) error {
