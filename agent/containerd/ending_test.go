@@ -75,6 +75,47 @@ func TestShimKilled(t *testing.T) {
 	}
 }
 
+// TestLateStray: a command of a dead process that has its mark only after the
+// next one has looked for it is ended, and no other.
+func TestLateStray(t *testing.T) {
+	t.Parallel()
+	r, dir := open(t)
+	c := container(t, r, "a", "sleep 1000")
+	c.Rootfs = runtimetest.Rootfs(t)
+	if err := r.Create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	const stray = "xabc"
+	at := filepath.Join(r.execDir(), stray)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(at, "stdout"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = reopen(t, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	other := make(chan error, 1)
+	mine, end := context.WithCancel(ctx)
+	go func() {
+		_, err := r.Exec(mine, "a", agent.Exec{ID: "mine", Command: []string{"sleep", "1000"}})
+		other <- err
+	}()
+	code, err := r.Exec(ctx, "a", agent.Exec{ID: "late", Command: []string{"env", execMark + stray, "sleep", "1000"}})
+	if code != 137 || err != nil {
+		t.Errorf("the stray ended with %d, %v", code, err)
+	}
+	if len(other) > 0 {
+		t.Error("a command of our own ended")
+	}
+	end()
+	<-other
+}
+
 // TestShutdown: the ends of containers are known after containerd, its shims
 // and even the machine were restarted.
 func TestShutdown(t *testing.T) {

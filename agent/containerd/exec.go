@@ -291,15 +291,14 @@ func (r *Runtime) execDir() string { return filepath.Join(r.opt.Run, "exec") }
 
 // endStrays ends the commands that an earlier process was executing. Their
 // IDs are known by the marks of processes, and by the fifos: a command may be
-// just about to begin.
-func (r *Runtime) endStrays(ctx context.Context, l *link) error {
+// just about to begin. It returns those that the fifos tell of.
+func (r *Runtime) endStrays(ctx context.Context, l *link) (begun []string, err error) {
 	// A shim that begins a command waits for somebody to read its output, and
 	// meanwhile takes note of no end in the container.
 	fifos, err := filepath.Glob(filepath.Join(r.execDir(), "*", "*"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var begun []string
 	for _, path := range fifos {
 		if f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
 			defer f.Close()
@@ -321,7 +320,32 @@ func (r *Runtime) endStrays(ctx context.Context, l *link) error {
 			}
 		}
 	}
-	return os.RemoveAll(r.execDir())
+	return begun, os.RemoveAll(r.execDir())
+}
+
+// endLateStrays ends strays that were beginning while they were looked for:
+// runc was killed over it, but not what it had put into the container, which
+// has no mark before it executes the command.
+func (r *Runtime) endLateStrays(ctx context.Context, begun []string) {
+	if len(begun) == 0 {
+		return
+	}
+	stray := func(pid int) bool {
+		exec := markOf(pid)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return slices.Contains(begun, exec) && !r.execs[exec]
+	}
+	for _, wait := range []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second} {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		for _, id := range r.cgroups.list() {
+			r.killWhile(id, func(s stat, family map[int]bool) bool { return family[s.parent] || stray(s.pid) })
+		}
+	}
 }
 
 // endStray ends one command, if the container has it. The shim answers for a

@@ -98,14 +98,16 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	r.letGo = letGo
 	r.daemons.Go(func() { r.daemon.supervise(watch) })
 	l, err := r.daemon.first(ctx)
+	var strays []string
 	if err == nil {
-		err = r.endStrays(ctx, l)
+		strays, err = r.endStrays(ctx, l)
 	}
 	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("open containerd: %w", err)
 	}
 	r.work.Go(func() { r.hub.run(r.ctx) })
+	r.work.Go(func() { r.endLateStrays(r.ctx, strays) })
 	return r, nil
 }
 
