@@ -130,7 +130,7 @@ func (in *inside) configure(addr, gateway netip.Addr, addrs netip.Prefix) error 
 	if err != nil {
 		return fmt.Errorf("find %s: %w", innerName, err)
 	}
-	old, err := in.AddrList(link, netlink.FAMILY_V4)
+	old, err := whole(func() ([]netlink.Addr, error) { return in.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -158,7 +158,7 @@ func (in *inside) configure(addr, gateway netip.Addr, addrs netip.Prefix) error 
 			return fmt.Errorf("add the route %v: %w", r, err)
 		}
 	}
-	routes, err := in.RouteList(link, netlink.FAMILY_V4)
+	routes, err := whole(func() ([]netlink.Route, error) { return in.RouteList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the routes: %w", err)
 	}

@@ -238,7 +238,7 @@ func (n *Network) linkName(id string) string {
 
 // links returns all links of this computer.
 func (n *Network) links() ([]netlink.Link, error) {
-	all, err := netlink.LinkList()
+	all, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}

@@ -75,7 +75,9 @@ func rules(addrs netip.Prefix) []*netlink.Rule {
 
 // checkFree refuses an address that another instance has.
 func (n *Network) checkFree(id string, addr netip.Addr) error {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: hostNet(addr)}, netlink.RT_FILTER_DST)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: hostNet(addr)}, netlink.RT_FILTER_DST)
+	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
@@ -139,7 +141,7 @@ func (n *Network) configure(link netlink.Link, addr netip.Addr) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring %s up: %w", name, err)
 	}
-	old, err := netlink.RouteList(link, netlink.FAMILY_V4)
+	old, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the routes on %s: %w", name, err)
 	}
