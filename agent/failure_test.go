@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -286,4 +287,30 @@ func TestMemoryLimitLongAgo(t *testing.T) {
 	if e := w.control.events; len(e) != 1 || !strings.Contains(e[0], "ended with exit code 3; its memory limit had been reached before") {
 		t.Errorf("events %q", e)
 	}
+}
+
+// slowImages never has the image.
+type slowImages struct {
+	*twinImages
+	asked chan struct{}
+}
+
+func (i slowImages) Ensure(ctx context.Context, ref string, progress func(string)) (Image, error) {
+	close(i.asked)
+	<-ctx.Done()
+	return Image{}, ctx.Err()
+}
+
+// An instance that is deleted while its image is being fetched goes at once,
+// and the fetching ends.
+func TestRemoveWhileFetching(t *testing.T) {
+	w := newWorld(t)
+	images := slowImages{w.images, make(chan struct{})}
+	w.options.Images = images
+	w.start()
+	id := w.wish("a", instance.Run, spec())
+	<-images.asked
+	w.want(id, instance.Remove, nil)
+	w.disappears("a")
+	w.nothingLeft()
 }
