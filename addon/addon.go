@@ -87,10 +87,10 @@ func (a *Addon) Topology(name string, replicas int) (Topology, error) {
 		names = append(names, t.Name)
 		allowed = append(allowed, t.Name+" has "+between(least, most))
 	}
-	e := volvox.Errorf(volvox.UnknownTopology, "%s cannot have %d members", a.Name, replicas)
+	e := volvox.Errorf(volvox.UnknownTopology, "%s cannot have %s", a.Name, between(replicas, replicas))
 	for _, n := range names {
 		if n == name {
-			e = volvox.Errorf(volvox.UnknownTopology, "%s cannot have %d members in the topology %s", a.Name, replicas, name)
+			e = volvox.Errorf(volvox.UnknownTopology, "%s cannot have %s in the topology %s", a.Name, between(replicas, replicas), name)
 			name = ""
 		}
 	}

@@ -142,6 +142,7 @@ func TestTopology(t *testing.T) {
 		{"group", 3, "group", ""},
 		{"", 6, "", "small cannot have 6 members: alone has 1 member, group has 2 to 5 members"},
 		{"alone", 2, "", "small cannot have 2 members in the topology alone: alone has 1 member, group has 2 to 5 members"},
+		{"group", 1, "", "small cannot have 1 member in the topology group: alone has 1 member, group has 2 to 5 members"},
 		{"groop", 2, "", `small has no topology "groop" (did you mean group?): alone has 1 member, group has 2 to 5 members`},
 	} {
 		got, err := a.Topology(c.name, c.replicas)

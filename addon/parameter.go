@@ -210,11 +210,20 @@ func (p *Parameter) validate(normal string) error {
 	return errors.New("it must be " + p.Allowed)
 }
 
-// show writes a number with the largest unit that leaves it whole.
+// show writes the most that a number may be, with the largest unit that
+// leaves it whole; of bytes, as much less as nobody reads.
 func (p *Parameter) show(number string) string {
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n <= 0 {
 		return number
+	}
+	if p.Unit == "bytes" {
+		for unit := int64(1 << 20); unit > 1; unit >>= 10 {
+			if n >= 100*unit {
+				n -= n % unit
+				break
+			}
+		}
 	}
 	return showNumber(n, p.Unit)
 }

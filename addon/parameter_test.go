@@ -127,3 +127,20 @@ func TestDefaultsOfAllSizes(t *testing.T) {
 		}
 	}
 }
+
+// A limit is told in a size that people read, and that is allowed.
+func TestShownLimit(t *testing.T) {
+	for memory, want := range map[int64]string{2 * 241591910: "at most 230MB,", 64 << 20: "at most 32MB,", 329638738328: "at most 157183MB,", 5 << 20: "at most 2560kB,"} {
+		db, v, err := small(memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Parameters(map[string]string{"buffer": "1TB"}, v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with %d bytes: %v, want %s", memory, err, want)
+		}
+		shown := strings.TrimSuffix(strings.TrimPrefix(want, "at most "), ",")
+		if _, err := db.Parameters(map[string]string{"buffer": shown}, v); err != nil {
+			t.Errorf("with %d bytes %s is refused: %v", memory, shown, err)
+		}
+	}
+}

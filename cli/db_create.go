@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,7 +45,7 @@ func (a *app) dbCreate() *cobra.Command {
 func (f *createFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.SortFlags = false
-	fl.StringVar(&f.engine, "engine", "", "`engine`; volvox sql \"SELECT name FROM addons\" lists them")
+	fl.StringVar(&f.engine, "engine", "", "`engine`; volvox db engines lists them")
 	fl.StringVar(&f.version, "version", "", "`version` of the engine (default the addon's)")
 	fl.StringVar(&f.topology, "topology", "", "`topology` (default chosen by the number of replicas)")
 	fl.IntVar(&f.replicas, "replicas", 1, "`number` of all members")
@@ -64,18 +63,39 @@ func (f *createFlags) register(cmd *cobra.Command) {
 	inGroup(cmd, headingHow, "plan", "detach")
 }
 
-// wish reads the flags.
-func (f *createFlags) wish(cmd *cobra.Command, name string) (w client.Wish, err error) {
-	w = client.Wish{Name: name, Engine: f.engine, Version: f.version, Topology: f.topology, Replicas: f.replicas}
+// wish reads the flags. Everything that is wrong with them is told at once.
+func (f *createFlags) wish(cmd *cobra.Command, name string) (client.Wish, error) {
+	w := client.Wish{Name: name, Engine: f.engine, Version: f.version, Topology: f.topology, Replicas: f.replicas}
+	var wrong []*volvox.Error
 	if f.engine == "" {
-		return w, usage(cmd, "%s needs --engine", cmd.CommandPath()).WithTry(`volvox sql "SELECT name, title FROM addons"`)
+		wrong = append(wrong, usage(cmd, "%s needs --engine", cmd.CommandPath()).WithTry("volvox db engines"))
 	}
 	if err := volvox.CheckName("database", name); err != nil {
-		return w, err
+		wrong = append(wrong, volvox.AsError(err))
 	}
 	if f.replicas < 1 {
-		return w, usage(cmd, "--replicas cannot be %d", f.replicas).Because("it counts all members, and a database has at least one")
+		wrong = append(wrong, usage(cmd, "--replicas cannot be %d", f.replicas).Because("it counts all members, and a database has at least one"))
 	}
+	wrong = append(wrong, f.sizes(cmd, &w)...)
+	for _, p := range f.params {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok || key == "" {
+			wrong = append(wrong, usage(cmd, "--param cannot be %q", p).Because("a parameter is written name=value"))
+			continue
+		}
+		if _, twice := w.Params[key]; twice {
+			wrong = append(wrong, usage(cmd, "--param %s is there twice", key))
+		}
+		if w.Params == nil {
+			w.Params = map[string]string{}
+		}
+		w.Params[key] = value
+	}
+	return w, together(cmd, wrong)
+}
+
+// sizes reads the flags that are amounts.
+func (f *createFlags) sizes(cmd *cobra.Command, w *client.Wish) (wrong []*volvox.Error) {
 	for _, q := range []struct {
 		flag, text string
 		parse      func(string) (int64, error)
@@ -88,26 +108,35 @@ func (f *createFlags) wish(cmd *cobra.Command, name string) (w client.Wish, err 
 		if !cmd.Flags().Changed(q.flag) {
 			continue
 		}
-		if *q.to, err = q.parse(q.text); err != nil {
+		amount, err := q.parse(q.text)
+		if err != nil {
 			e := volvox.AsError(err)
 			e.What = "--" + q.flag + ": " + e.What
-			return w, e
+			wrong = append(wrong, e)
 		}
+		*q.to = amount
 	}
-	for _, p := range f.params {
-		key, value, ok := strings.Cut(p, "=")
-		if !ok || key == "" {
-			return w, usage(cmd, "--param cannot be %q", p).Because("a parameter is written name=value")
-		}
-		if _, twice := w.Params[key]; twice {
-			return w, usage(cmd, "--param %s is there twice", key)
-		}
-		if w.Params == nil {
-			w.Params = map[string]string{}
-		}
-		w.Params[key] = value
+	return wrong
+}
+
+// together is one error for all that is wrong with a command line; nil if
+// nothing is.
+func together(cmd *cobra.Command, wrong []*volvox.Error) error {
+	switch len(wrong) {
+	case 0:
+		return nil
+	case 1:
+		return wrong[0]
 	}
-	return w, nil
+	var all []string
+	for _, e := range wrong {
+		text := e.What
+		if cause := e.Cause(); cause != "" {
+			text += ": " + cause
+		}
+		all = append(all, text)
+	}
+	return usage(cmd, "%d things are wrong with this command line", len(wrong)).Because("%s", strings.Join(all, "\n"))
 }
 
 func (a *app) createDatabase(ctx context.Context, c *client.Client, w client.Wish, f createFlags) error {
@@ -126,36 +155,5 @@ func (a *app) createDatabase(ctx context.Context, c *client.Client, w client.Wis
 		return err
 	}
 	a.next("volvox db connect %s", d.Name)
-	return nil
-}
-
-// showPlans prints what would be done; a refusal is its error.
-func (a *app) showPlans(plans ...client.Plan) error {
-	switch {
-	case a.output == "table":
-		for _, p := range plans {
-			fmt.Fprintf(a.Out, "%s: %s\n", p.Cluster, p.Action)
-			for i, s := range p.Steps {
-				fmt.Fprintf(a.Out, "%4d. %s\n", i+1, oneLine(s))
-			}
-		}
-	case a.output == "name":
-		for _, p := range plans {
-			fmt.Fprintln(a.Out, p.Cluster)
-		}
-	case len(plans) == 1:
-		if err := showOne(a, plans[0], nil); err != nil {
-			return err
-		}
-	default:
-		if err := showOne(a, plans, nil); err != nil {
-			return err
-		}
-	}
-	for _, p := range plans {
-		if p.Error != nil {
-			return p.Error
-		}
-	}
 	return nil
 }

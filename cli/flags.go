@@ -157,7 +157,7 @@ func runGroup(cmd *cobra.Command, args []string) error {
 func unknownCommand(cmd *cobra.Command, word string) error {
 	var known []string
 	for _, c := range cmd.Commands() {
-		if c.IsAvailableCommand() {
+		if c.IsAvailableCommand() || c.Name() == "help" { // which is not available in the framework's words
 			known = append(append(known, c.Name()), c.Aliases...)
 		}
 	}

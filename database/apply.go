@@ -98,7 +98,10 @@ func projectOf(w Wish) (project, name string) {
 // plan is the plan of one wish; errors that the person can do something about
 // are in it.
 func (s *Service) plan(tx *store.Tx, w Wish, taken *[]scheduler.Placement) (Plan, error) {
-	plan := Plan{Cluster: w.Name, Action: ActionRefused}
+	plan := Plan{Cluster: w.Name, Action: ActionRefused, Engine: w.Engine, Params: w.Params, Members: []PlannedMember{}, Steps: []string{}}
+	if plan.Params == nil {
+		plan.Params = map[string]string{}
+	}
 	refuse := func(err error) (Plan, error) {
 		e := volvox.AsError(about(err, w))
 		if e.Kind() == volvox.KindInternal {
@@ -118,7 +121,7 @@ func (s *Service) plan(tx *store.Tx, w Wish, taken *[]scheduler.Placement) (Plan
 		if err := s.unchanged(tx, c, w); err != nil {
 			return refuse(err)
 		}
-		plan.Action = ActionNone
+		plan.Action, plan.Version, plan.Topology, plan.Params = ActionNone, c.Version, c.Topology, c.Params
 		return plan, nil
 	}
 	b, err := s.resolve(w)
@@ -132,16 +135,21 @@ func (s *Service) plan(tx *store.Tx, w Wish, taken *[]scheduler.Placement) (Plan
 	if err != nil {
 		return refuse(err)
 	}
-	plan.Action = ActionCreate
+	plan.Action, plan.Version, plan.Topology = ActionCreate, b.wish.Version, b.wish.Topology
+	for i, decisions := range placed {
+		for _, d := range decisions {
+			needs := b.parts[i].needs
+			plan.Members = append(plan.Members, PlannedMember{Name: d.Member, Machine: d.Machine, Reason: d.Reason,
+				CPUMillis: needs.CPUMillis, MemoryBytes: needs.MemoryBytes, StorageBytes: needs.StorageBytes})
+		}
+	}
 	for _, st := range program(b) {
 		if st.Do != doPlace {
 			plan.Steps = append(plan.Steps, st.Name)
 			continue
 		}
-		for _, decisions := range placed {
-			for _, d := range decisions {
-				plan.Steps = append(plan.Steps, fmt.Sprintf("place %s on %s (%s)", d.Member, d.Machine, d.Reason))
-			}
+		for _, m := range plan.Members {
+			plan.Steps = append(plan.Steps, fmt.Sprintf("place %s on %s (%s)", m.Name, m.Machine, m.Reason))
 		}
 	}
 	return plan, nil

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -29,6 +30,16 @@ start shop-counter-1
 open shop`
 	if got := strings.Join(plan.Steps, "\n"); got != want || plan.Action != ActionCreate || plan.Error != nil {
 		t.Errorf("%s:\n%s\nwant:\n%s", plan.Action, got, want)
+	}
+	if plan.Engine != "counter" || plan.Version != "2" || plan.Topology != "replication" || len(plan.Members) != 2 ||
+		plan.Members[1].Name != "shop-counter-1" || plan.Members[1].Machine != "m1" || plan.Members[1].CPUMillis != 200 ||
+		plan.Members[1].MemoryBytes != 64<<20 || plan.Members[1].StorageBytes == 0 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	refused, err := w.service.Plan(w.ctx, Wish{Name: "shop", Engine: "nothing"})
+	w.must(err)
+	if text, err := json.Marshal(refused); err != nil || strings.Contains(string(text), "null") || refused.Error == nil {
+		t.Errorf("a refused plan is %s, %v", text, err)
 	}
 	if after := w.rows(Cluster{}); after != before {
 		t.Errorf("a plan changed something:\n%s", after)

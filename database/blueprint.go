@@ -159,7 +159,7 @@ func (b *blueprint) addParts(t addon.Topology) error {
 		b.parts = append(b.parts, p)
 	}
 	if left != 0 {
-		return volvox.Errorf(volvox.UnknownTopology, "topology %s of %s cannot have %d members", t.Name, b.addon.Name, b.wish.Replicas)
+		return volvox.Errorf(volvox.UnknownTopology, "topology %s of %s cannot have so many members (%d)", t.Name, b.addon.Name, b.wish.Replicas)
 	}
 	return nil
 }

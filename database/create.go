@@ -129,7 +129,7 @@ func (s *Service) insert(tx *store.Tx, engine *workflow.Engine, b blueprint) (Cl
 	if err := record(tx, c, "info", "", "creation was asked for: %s", describe(b)); err != nil {
 		return c, err
 	}
-	_, err := s.create.StartIn(tx, engine, Target{c.Project, c.Name, c.ID}, workflow.ID(c.Workflow), workflow.About("cluster", c.Project, c.Name))
+	_, err := s.create.StartIn(tx, engine, Target{Project: c.Project, Name: c.Name, ID: c.ID}, workflow.ID(c.Workflow), workflow.About("cluster", c.Project, c.Name))
 	return c, err
 }
 

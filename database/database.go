@@ -110,10 +110,25 @@ const accountColumns = `project, cluster, name, component, username, admin, secr
 
 // Plan is what applying a wish would do.
 type Plan struct {
-	Cluster string        `json:"cluster"`
-	Action  Action        `json:"action"`
-	Steps   []string      `json:"steps"`           // in words, in order
-	Error   *volvox.Error `json:"error,omitempty"` // why it would be refused
+	Cluster  string            `json:"cluster"`
+	Action   Action            `json:"action"`
+	Engine   string            `json:"engine"`
+	Version  string            `json:"version"`         // of what is there or would be made; empty of what is refused
+	Topology string            `json:"topology"`        // the same
+	Params   map[string]string `json:"params"`          // as the person set them
+	Members  []PlannedMember   `json:"members"`         // those that would be made
+	Steps    []string          `json:"steps"`           // in words, in order
+	Error    *volvox.Error     `json:"error,omitempty"` // why it would be refused
+}
+
+// PlannedMember is a member that a plan would make.
+type PlannedMember struct {
+	Name         string `json:"name"`
+	Machine      string `json:"machine"`
+	Reason       string `json:"reason"` // why there, in words
+	CPUMillis    int64  `json:"cpu_millis"`
+	MemoryBytes  int64  `json:"memory_bytes"`
+	StorageBytes int64  `json:"storage_bytes"` // of each of its volumes
 }
 
 // Action is what a plan comes to.

@@ -185,7 +185,7 @@ func TestCreateWritesNothingAfterDelete(t *testing.T) {
 	w.kill() // so that nothing happens by itself
 	c, _, err := w.service.Create(w.ctx, shop)
 	w.must(err)
-	m := maker{Service: w.service, Target: Target{c.Project, c.Name, c.ID}, until: time.Now().Add(deadline)}
+	m := maker{Service: w.service, Target: Target{Project: c.Project, Name: c.Name, ID: c.ID}, until: time.Now().Add(deadline)}
 	other := m
 	other.ID = volvox.NewID()
 	try := func(m maker, name string) {

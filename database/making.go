@@ -19,6 +19,8 @@ type Target struct {
 	Project string    `json:"project"`
 	Name    string    `json:"name"`
 	ID      volvox.ID `json:"id"`
+	// Making says that the cluster's creation may go on still; of a deletion.
+	Making bool `json:"making,omitempty"`
 }
 
 type nothing = struct{}

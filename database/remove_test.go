@@ -2,6 +2,7 @@ package database
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ func TestDelete(t *testing.T) {
 	w.must(err)
 	if info := w.ended(id); info.Status != workflow.Succeeded {
 		t.Errorf("the deletion is %s: %v", info.Status, info.Error)
+	}
+	if w.gaveUp(id) {
+		t.Error("the creation of a database that was Running was given up")
 	}
 	w.nothingLeft()
 	if _, err := w.service.Delete(w.ctx, "main", "shop"); volvox.CodeOf(err) != volvox.NotFound {
@@ -161,6 +165,14 @@ func TestDeleteDuringCreate(t *testing.T) {
 	}
 }
 
+// gaveUp says whether a deletion had a step that ended the creation.
+func (w *world) gaveUp(id string) bool {
+	w.t.Helper()
+	steps, err := w.engine.Steps(w.ctx, id)
+	w.must(err)
+	return slices.ContainsFunc(steps, func(s workflow.StepInfo) bool { return s.Name == "give up its creation" })
+}
+
 // A creation that waits for an agent for ever can be given up.
 func TestDeleteDuringWait(t *testing.T) {
 	for _, at := range []string{"prepare shop-counter-0", "init shop-counter-0", "start shop-counter-1", "seed shop-counter-2"} {
@@ -174,6 +186,9 @@ func TestDeleteDuringWait(t *testing.T) {
 			w.must(err)
 			if info := w.ended(remove); info.Status != workflow.Succeeded {
 				t.Errorf("the deletion is %s: %v", info.Status, info.Error)
+			}
+			if !w.gaveUp(remove) {
+				t.Error("no step says that the creation was given up")
 			}
 			if info := w.ended(create); info.Error == nil || info.Error.Code != volvox.Cancelled {
 				t.Errorf("the creation is %s: %v", info.Status, info.Error)
@@ -211,7 +226,7 @@ func TestRemovalKilledAtEveryStep(t *testing.T) {
 			id, err := w.service.Delete(w.ctx, "main", "shop")
 			w.must(err)
 			if n > 0 {
-				w.steps(id, seen, func(done int) bool { return done == min(n, 4) })
+				w.steps(id, seen, func(done int) bool { return done == min(n, 3) })
 			}
 			w.kill()
 			w.boot()

@@ -35,7 +35,8 @@ func (s *Service) Delete(ctx context.Context, project, name string) (string, err
 			id, volvox.Deleting, c.Project, c.Name); err != nil {
 			return fmt.Errorf("write the phase of %s: %w", c.Name, err)
 		}
-		_, err = s.remove.StartIn(tx, engine, Target{c.Project, c.Name, c.ID}, workflow.ID(id), workflow.About("cluster", c.Project, c.Name))
+		making := c.Phase == volvox.Pending || c.Phase == volvox.Creating || c.Phase == volvox.Deleting // after a creation that failed
+		_, err = s.remove.StartIn(tx, engine, Target{c.Project, c.Name, c.ID, making}, workflow.ID(id), workflow.About("cluster", c.Project, c.Name))
 		return err
 	})
 	return id, err
@@ -43,7 +44,10 @@ func (s *Service) Delete(ctx context.Context, project, name string) (string, err
 
 // runDelete removes a database. It succeeds whatever it finds.
 func (s *Service) runDelete(ctx workflow.Context, t Target) (Target, error) {
-	_, err := workflow.Step(ctx, "end other work on it", func(ctx context.Context) (nothing, error) {
+	if !t.Making {
+		return t, s.takeAway(ctx, t, nil)
+	}
+	_, err := workflow.Step(ctx, "give up its creation", func(ctx context.Context) (nothing, error) {
 		engine, err := s.running()
 		if err == nil {
 			err = engine.Cancel(ctx, "create-"+string(t.ID))
