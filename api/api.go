@@ -19,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/addon"
 	"github.com/volvox-os/volvox/workflow"
 )
 
@@ -28,6 +29,7 @@ type Options struct {
 	Kernel    Kernel
 	Databases Databases
 	Applier   Applier
+	Engines   Engines
 	Machines  Machines
 	Workflows Workflows
 	Agent     Agent
@@ -72,6 +74,7 @@ func build(o Options) (*server, http.Handler) {
 	s.sqlRoutes()
 	s.watchRoutes()
 	s.databaseRoutes()
+	s.addonRoutes()
 	s.instanceRoutes()
 	s.workflowRoutes()
 	s.machineRoutes()
@@ -93,6 +96,12 @@ func schemaName(t reflect.Type, hint string) string {
 		return "Workflow"
 	case reflect.TypeFor[workflow.StepInfo]():
 		return "Step"
+	case reflect.TypeFor[addon.Summary]():
+		return "Engine"
+	case reflect.TypeFor[addon.TopologySummary]():
+		return "Topology"
+	case reflect.TypeFor[addon.ParameterSummary]():
+		return "Parameter"
 	}
 	return huma.DefaultSchemaNamer(t, hint)
 }

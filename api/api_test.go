@@ -88,7 +88,7 @@ func TestWithoutServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve(t, l, api.New(api.Options{}))
-	for _, path := range []string{"/v1/databases", "/v1/instances", "/v1/machines", "/v1/workflows", "/v1/events", "/v1/watch", "/v1/sql/tables", "/v1/doctor", "/v1/metrics", "/v1/workflows/x/follow", "/v1/instances/x/logs"} {
+	for _, path := range []string{"/v1/databases", "/v1/addons", "/v1/instances", "/v1/machines", "/v1/workflows", "/v1/events", "/v1/watch", "/v1/sql/tables", "/v1/doctor", "/v1/metrics", "/v1/workflows/x/follow", "/v1/instances/x/logs"} {
 		status, text := ask(t, l.Address(), "GET", path, "")
 		if status != http.StatusServiceUnavailable || !strings.Contains(text, string(volvox.NotReady)) {
 			t.Errorf("%s: %d %s", path, status, text)

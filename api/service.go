@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/addon"
 	"github.com/volvox-os/volvox/agent"
 	"github.com/volvox-os/volvox/database"
 	"github.com/volvox-os/volvox/machine"
@@ -31,6 +32,11 @@ type Databases interface {
 	Events(ctx context.Context, project, name string, limit int, all bool) ([]telemetry.Event, error)
 	Connection(ctx context.Context, project, name string, reveal bool) (database.Connection, error)
 	Session(ctx context.Context, project, name string) (database.Connection, error)
+}
+
+// Engines is what the API needs of the addons; a *database.Service is one.
+type Engines interface {
+	Engines(ctx context.Context) ([]addon.Summary, error)
 }
 
 // Applier is what the API needs to apply files; a *database.Service is one.

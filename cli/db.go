@@ -24,7 +24,7 @@ func (a *app) dbCommand() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    runGroup,
 	}
-	add(db, a.dbCreate(), a.dbList(), a.dbShow(), a.dbConnect(), a.dbLogs(), a.dbEvents(), a.dbWait(), a.dbDelete())
+	add(db, a.dbCreate(), a.dbList(), a.dbShow(), a.dbConnect(), a.dbLogs(), a.dbEvents(), a.dbWait(), a.dbDelete(), a.dbEngines())
 	return db
 }
 

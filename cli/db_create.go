@@ -38,11 +38,11 @@ func (a *app) dbCreate() *cobra.Command {
 			return a.with(func(c *client.Client) error { return a.createDatabase(cmd.Context(), c, w, f) })
 		},
 	}, append(oneFormats, "name")...)
-	f.register(cmd)
+	f.register(a, cmd)
 	return cmd
 }
 
-func (f *createFlags) register(cmd *cobra.Command) {
+func (f *createFlags) register(a *app, cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.SortFlags = false
 	fl.StringVar(&f.engine, "engine", "", "`engine`; volvox db engines lists them")
@@ -55,9 +55,14 @@ func (f *createFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.storage, "storage", "", "`bytes`, such as 10Gi (default the addon's)")
 	fl.BoolVar(&f.plan, "plan", false, "only say what would be done")
 	fl.BoolVar(&f.detach, "detach", false, "return at once; the work goes on")
-	for _, name := range []string{"engine", "version", "topology", "replicas", "param", "cpu", "memory", "storage"} {
+	for _, name := range []string{"replicas", "cpu", "memory", "storage"} {
 		cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
+	none := ""
+	cmd.RegisterFlagCompletionFunc("engine", a.completeEngine(&none, engineNames))
+	cmd.RegisterFlagCompletionFunc("version", a.completeEngine(&f.engine, engineVersions))
+	cmd.RegisterFlagCompletionFunc("topology", a.completeEngine(&f.engine, engineTopologies))
+	cmd.RegisterFlagCompletionFunc("param", a.completeEngine(&f.engine, engineParameters))
 	inGroup(cmd, headingWhat, "engine", "version", "topology", "replicas", "param")
 	inGroup(cmd, headingSize, "cpu", "memory", "storage")
 	inGroup(cmd, headingHow, "plan", "detach")

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,10 +10,6 @@ import (
 	"github.com/volvox-os/volvox"
 	"github.com/volvox-os/volvox/client"
 )
-
-// failedFor is how long a database may be Failed before the wait for it ends:
-// what crashed is started again meanwhile.
-const failedFor = time.Minute
 
 // lookEvery is how often a database that is waited for is looked at.
 const lookEvery = 200 * time.Millisecond
@@ -53,7 +48,7 @@ is over.`,
 func (a *app) wait(ctx context.Context, c *client.Client, name string) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var l lookout
+	var l client.Lookout
 	for {
 		d, err := c.Database(ctx, name)
 		if err == nil {
@@ -64,12 +59,12 @@ func (a *app) wait(ctx context.Context, c *client.Client, name string) error {
 			members, err = c.Members(ctx, name)
 		}
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			err = l.late(name)
+			err = l.Late(name)
 		}
 		if err != nil {
 			return err
 		}
-		if done, err := l.look(d, members, time.Now()); done {
+		if done, err := l.Look(d, members, time.Now()); done {
 			if err != nil {
 				a.end(err)
 				return exit(exitFailed)
@@ -78,7 +73,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, name string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return l.late(name)
+			return l.Late(name)
 		case <-tick.C:
 		}
 	}
@@ -98,49 +93,4 @@ func (a *app) operation(ctx context.Context, c *client.Client, d client.Cluster)
 		return exit(exitFailed)
 	}
 	return nil
-}
-
-// lookout is what is known of a database that is waited for.
-type lookout struct {
-	failed time.Time // since when it is Failed; zero: it is not
-	last   string    // how it is, in words
-}
-
-// look says whether the wait is over, and with which error.
-func (l *lookout) look(d client.Cluster, members []client.Instance, now time.Time) (bool, error) {
-	ready := 0
-	for _, m := range members {
-		if m.Ready && m.Phase == volvox.Running {
-			ready++
-		}
-	}
-	l.last = fmt.Sprintf("it is %s, %d of %d members are ready", d.Phase, ready, d.Replicas)
-	if d.Message != "" {
-		l.last += ": " + d.Message
-	}
-	if d.Phase != volvox.Failed {
-		l.failed = time.Time{}
-		return d.Phase == volvox.Running && ready >= d.Replicas, nil
-	}
-	if l.failed.IsZero() {
-		l.failed = now
-	}
-	if now.Sub(l.failed) < failedFor {
-		return false, nil
-	}
-	code := d.Code
-	if code == "" {
-		code = volvox.NotReady
-	}
-	return true, volvox.Errorf(code, "database %s is Failed", d.Name).About(d.Ref()).Because("%s", l.last).
-		WithTry("volvox db events %s", d.Name).WithTry("volvox db logs %s", d.Name)
-}
-
-func (l *lookout) late(name string) error {
-	e := volvox.Errorf(volvox.StillRunning, "stopped waiting for database %s", name).WithTry("volvox db show %s", name).
-		WithTry("volvox db wait %s --timeout 30m", name)
-	if l.last != "" {
-		e = e.Because("%s", l.last)
-	}
-	return e
 }

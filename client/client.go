@@ -47,6 +47,7 @@ type (
 	Cluster    = database.Cluster
 	Plan       = database.Plan
 	Connection = database.Connection
+	Engine     = database.Engine
 	Instance   = instance.Instance
 	Machine    = machine.Machine
 	Table      = store.Table

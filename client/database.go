@@ -9,6 +9,11 @@ import (
 
 func databasePath(name string) string { return "/v1/databases/" + url.PathEscape(name) }
 
+// Engines returns what databases there can be.
+func (c *Client) Engines(ctx context.Context) ([]Engine, error) {
+	return get[[]Engine](ctx, c, "/v1/addons", nil)
+}
+
 // Databases returns the databases of the project.
 func (c *Client) Databases(ctx context.Context) ([]Cluster, error) {
 	return get[[]Cluster](ctx, c, "/v1/databases", c.scoped())

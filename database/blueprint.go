@@ -116,7 +116,7 @@ func (s *Service) findAddon(engine string) (*addon.Addon, error) {
 	if near := volvox.Closest(engine, names); near != "" {
 		return nil, what.WithTry("--engine %s", near)
 	}
-	return nil, what.WithTry(`volvox sql "SELECT name FROM addons"`)
+	return nil, what.WithTry("volvox db engines")
 }
 
 // topology chooses the topology and, when the wish leaves it open, the number

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/volvox-os/volvox"
+	"github.com/volvox-os/volvox/addon"
 	"github.com/volvox-os/volvox/instance"
 )
 
@@ -107,6 +108,9 @@ type Account struct {
 }
 
 const accountColumns = `project, cluster, name, component, username, admin, secret`
+
+// Engine is what there is to choose of an engine.
+type Engine = addon.Summary
 
 // Plan is what applying a wish would do.
 type Plan struct {

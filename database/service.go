@@ -107,6 +107,16 @@ func (s *Service) running() (*workflow.Engine, error) {
 	return nil, volvox.Errorf(volvox.NotReady, "the computer is not ready to change databases").WithTry("volvox status")
 }
 
+// Engines returns what databases there can be, by name.
+func (s *Service) Engines(context.Context) ([]Engine, error) {
+	all := make([]Engine, len(s.addons))
+	for i, a := range s.addons {
+		all[i] = a.Summary()
+	}
+	slices.SortFunc(all, func(a, b Engine) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
 // List returns the clusters of a project by name; an empty project is all.
 func (s *Service) List(ctx context.Context, project string) (found []Cluster, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {

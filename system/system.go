@@ -89,7 +89,7 @@ func Open(ctx context.Context, o Options) (*System, error) {
 	if err := s.open(ctx, s.all()...); err != nil {
 		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx), Leave))
 	}
-	s.serve(api.Options{Kernel: s.kernel, Databases: s.databases, Applier: s.databases, Machines: s.machines,
+	s.serve(api.Options{Kernel: s.kernel, Databases: s.databases, Applier: s.databases, Engines: s.databases, Machines: s.machines,
 		Workflows: s.workflows, Agent: s.agent, Computer: s, Log: s.log})
 	s.parts.complete()
 	return s, nil

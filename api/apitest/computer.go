@@ -86,7 +86,7 @@ func Start(t testing.TB) *Computer {
 	must(engine.Start(ctx))
 
 	c := &Computer{DB: db, Twin: newTwin(instances, counter), ready: true, began: time.Now()}
-	c.options = api.Options{Kernel: db, Databases: databases, Applier: databases, Machines: machines, Workflows: engine, Agent: c.Twin, Computer: c}
+	c.options = api.Options{Kernel: db, Databases: databases, Applier: databases, Engines: databases, Machines: machines, Workflows: engine, Agent: c.Twin, Computer: c}
 	c.Socket = socketPath(t)
 	l, err := api.Listen(c.Socket)
 	must(err)

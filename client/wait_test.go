@@ -1,4 +1,4 @@
-package cli
+package client_test
 
 import (
 	"strings"
@@ -30,14 +30,14 @@ func TestLook(t *testing.T) {
 		"failed again and again":   {{0, volvox.Failed, "nn", false, ""}, {50 * time.Second, volvox.Updating, "nn", false, ""}, {70 * time.Second, volvox.Failed, "nn", false, ""}},
 		"stopped is not the error": {{0, volvox.Stopped, "nn", false, ""}, {time.Hour, volvox.Stopped, "nn", false, ""}},
 	} {
-		var l lookout
+		var l client.Lookout
 		for _, look := range looks {
 			var members []client.Instance
 			for _, r := range look.ready {
 				members = append(members, client.Instance{Phase: volvox.Running, Ready: r == 'y'})
 			}
 			d := client.Cluster{Name: "shop", Replicas: 2, Phase: look.phase, Code: volvox.Crashed, Message: "exit 1", Workflow: "create-of-long-ago"}
-			done, err := l.look(d, members, begin.Add(look.after))
+			done, err := l.Look(d, members, begin.Add(look.after))
 			if done != look.done || volvox.CodeOf(err) != look.code {
 				t.Errorf("%s, after %s: %v, %v", name, look.after, done, err)
 			}
