@@ -25,7 +25,7 @@ func (c *computer) psql(cluster, query string) string {
 // looking at them, stopping and starting, and removing all.
 func TestFirstBoot(t *testing.T) {
 	t.Parallel()
-	c := newComputer(t).boot()
+	c := newComputer(t).withCounter().boot()
 
 	t.Run("create", func(t *testing.T) {
 		c.t = t
@@ -115,16 +115,21 @@ func TestFirstBoot(t *testing.T) {
 		}
 	})
 
-	t.Run("instance dies", func(t *testing.T) {
+	t.Run("engines", func(t *testing.T) {
 		c.t = t
-		pid := c.processOf("shop-pg-1")
-		syscall.Kill(pid, syscall.SIGKILL)
-		c.until("the replica is started again", time.Minute, func() bool {
-			return strings.ToLower(c.sql("SELECT ready, restarts > 0 FROM instances WHERE name = 'shop-pg-1'")) == "true,1"
-		})
+		c.must("db", "create", "count", "--engine", "counter", "--replicas", "2")
+		known := engines(t)
+		for cluster, engine := range map[string]string{"shop": "postgresql", "cache": "redis", "count": "counter"} {
+			t.Run(engine, func(t *testing.T) {
+				c.t = t
+				c.conform(known[engine], cluster)
+			})
+		}
+		c.t = t
 		if got := c.psql("shop", "SELECT count(*) FROM orders"); got != "1000" {
 			t.Errorf("count: %q", got)
 		}
+		c.must("db", "delete", "count", "--yes")
 	})
 
 	t.Run("restart", func(t *testing.T) {

@@ -14,18 +14,21 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// processOf returns the first process of an instance, as the machine sees it.
+// processOf returns the first process of an instance, process 1 of its own
+// namespace, as the machine numbers it.
 func (c *computer) processOf(instance string) int {
 	c.t.Helper()
 	id := c.sql("SELECT id FROM instances WHERE name = '" + instance + "'")
 	for _, pattern := range []string{"/sys/fs/cgroup/pids/volvox-%s/%s/cgroup.procs", "/sys/fs/cgroup/volvox-%s/%s/cgroup.procs"} {
-		b, err := os.ReadFile(fmt.Sprintf(pattern, c.layout.ID, id))
-		if err != nil {
-			continue
-		}
-		first, _, _ := strings.Cut(string(b), "\n")
-		if pid, err := strconv.Atoi(first); err == nil {
-			return pid
+		pids, _ := os.ReadFile(fmt.Sprintf(pattern, c.layout.ID, id))
+		for _, pid := range strings.Fields(string(pids)) {
+			status, _ := os.ReadFile("/proc/" + pid + "/status")
+			_, inside, _ := strings.Cut(string(status), "NSpid:")
+			inside, _, _ = strings.Cut(inside, "\n")
+			if f := strings.Fields(inside); len(f) == 2 && f[1] == "1" {
+				n, _ := strconv.Atoi(pid)
+				return n
+			}
 		}
 	}
 	c.t.Fatalf("no process of %s (%s)", instance, id)
