@@ -10,7 +10,10 @@ if [[ ${1:-} == long ]]; then
 	export VOLVOX_TEST_LONG=1 CGO_ENABLED=1
 	args=(-count=1 -timeout 90m -p 1 -race)
 fi
+before=$(mktemp)
+trap 'rm -f "$before"' EXIT
+build/leftovers.sh >"$before"
 make --no-print-directory bin/volvox
 go vet ./...
 go test "${args[@]}" ./...
-build/leftovers.sh
+build/leftovers.sh "$before"

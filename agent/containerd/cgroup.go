@@ -171,6 +171,14 @@ func (g cgroups) remove(id string) error {
 // removeParent removes the group above the containers', which must have gone.
 func (g cgroups) removeParent() error { return errors.Join(g.remove(own), g.rmdir("")) }
 
+// tidy removes the groups that are not a container's, unless something is in
+// them.
+func (g cgroups) tidy() {
+	for _, group := range []string{own, ""} {
+		_ = g.rmdir(group)
+	}
+}
+
 func (g cgroups) rmdir(id string) error {
 	var errs []error
 	for _, at := range g.mounts {

@@ -53,6 +53,9 @@ func TestWillNotStart(t *testing.T) {
 	if volvox.CodeOf(err) != volvox.RuntimeFailed || !strings.Contains(err.Error(), "my last words") {
 		t.Errorf("%v", err)
 	}
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/volvox-" + opt.Computer); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
 }
 
 // TestAdopt: what an earlier process or a crash left is adopted, or ended, or

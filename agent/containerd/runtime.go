@@ -104,6 +104,7 @@ func Open(ctx context.Context, opt Options) (*Runtime, error) {
 	}
 	if err != nil {
 		r.Close()
+		r.cgroups.tidy()
 		return nil, fmt.Errorf("open containerd: %w", err)
 	}
 	r.work.Go(func() { r.hub.run(r.ctx) })
@@ -203,9 +204,7 @@ func (r *Runtime) Shutdown(ctx context.Context) error {
 	if e := r.daemon.end(ctx); e != nil {
 		err = errors.Join(err, e)
 	}
-	for _, group := range []string{own, ""} { // unless something is in them
-		_ = r.cgroups.rmdir(group)
-	}
+	r.cgroups.tidy()
 	return errors.Join(err, ignoreClosed(r.lock.Close()))
 }
 
