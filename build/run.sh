@@ -32,6 +32,11 @@ stop() {
 }
 trap stop INT TERM
 
+build() { # what the compiler downloads is told only when it fails
+	local words
+	words=$(make --no-print-directory bin/volvox 2>&1) || { printf '\n%s\n' "$words" >&2; return 1; }
+}
+
 boot() {
 	if $volvox status >/dev/null 2>&1; then
 		printf '\nerror: a computer is already up on %s\ntry:   %s\n' "$data" "$volvox down" >&2
@@ -61,7 +66,7 @@ shop() {
 ((EUID == 0)) || { echo "error: make run needs root, for containers and their network" >&2; echo "try:   sudo make run" >&2; exit 4; }
 echo "Volvox: this machine becomes a computer whose kernel is SQL." >&2
 phase "install what is missing" build/deps.sh run
-phase "build bin/volvox" make --no-print-directory bin/volvox
+phase "build bin/volvox" build
 phase "boot the computer" boot
 phase "create shop: PostgreSQL, primary and replica" shop || { $volvox down || true; exit 1; }
 awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%-44s%7.1f s\n\n", "ready", b - a }' >&2
