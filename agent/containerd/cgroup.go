@@ -171,12 +171,16 @@ func (g cgroups) remove(id string) error {
 // removeParent removes the group above the containers', which must have gone.
 func (g cgroups) removeParent() error { return errors.Join(g.remove(own), g.rmdir("")) }
 
-// tidy removes the groups that are not a container's, unless something is in
-// them.
+// tidy removes the groups that are not a container's, unless something stays
+// in them: one is busy for a moment after its last process has ended.
 func (g cgroups) tidy() {
-	for _, group := range []string{own, ""} {
-		_ = g.rmdir(group)
+	for range 20 {
+		if g.rmdir(own) == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	_ = g.rmdir("")
 }
 
 func (g cgroups) rmdir(id string) error {
